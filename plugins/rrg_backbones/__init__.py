@@ -1,0 +1,1 @@
+"""Networks behind the interfaces: the transformer trunk, ViT and BERT."""

@@ -1,0 +1,1 @@
+"""What every recipe needs: simple adapters, the report objective, random masking."""

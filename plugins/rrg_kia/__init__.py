@@ -1,0 +1,1 @@
+"""KIA: knowledge-guided implicit vision-language alignment (Yin et al.)."""

@@ -1,0 +1,212 @@
+"""Typed annotations of a study: looked up by class, read from JSON, never passed under a string."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol, Self, final, runtime_checkable
+
+from rrgcore.errors import DataError
+
+
+@runtime_checkable
+class Annotation(Protocol):
+    """What any annotation class offers; a third party adds its own the same way."""
+
+    slug: ClassVar[str]
+    """The name of its sidecar, `annotations/<slug>.jsonl`."""
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Read one study's annotation; raises DataError."""
+        ...
+
+    def to_json(self) -> Any:
+        """Return what `from_json` reads."""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A stretch of words that RadGraph marked; `start` and `end` are inclusive word indices."""
+
+    tokens: str
+    label: str
+    """ANAT-DP, OBS-DP, OBS-DA or OBS-U."""
+    start: int
+    end: int
+    relations: tuple[tuple[str, str], ...] = ()
+    """(located_at | modify | suggestive_of, key of the other entity)."""
+
+    @property
+    def is_anatomy(self) -> bool:
+        """Whether this names a place rather than an observation."""
+        return self.label.startswith("ANAT") or self.label.startswith("Anatomy")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RadGraph:
+    """Entities and relations of one report, in RadGraph v1's form (Jain et al., 2021).
+
+    Word indices count `words`, which must be the words of the report that the model is fed.
+    """
+
+    slug: ClassVar[str] = "radgraph"
+
+    words: tuple[str, ...]
+    entities: Mapping[str, Entity]
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Read one document of RadGraph v1 or radgraph-xl; relations to unknown entities are dropped."""
+        try:
+            words = tuple(data["text"].split(" "))
+            raw = data["entities"]
+            entities = {
+                str(key): Entity(
+                    tokens=entity["tokens"],
+                    label=_short(entity["label"]),
+                    start=int(entity["start_ix"]),
+                    end=int(entity["end_ix"]),
+                    relations=tuple(
+                        (kind, str(target))
+                        for kind, target in entity.get("relations", ())
+                        if str(target) in raw
+                    ),
+                )
+                for key, entity in raw.items()
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"not a RadGraph document ({type(error).__name__}: {error}); expected "
+                '{"text": …, "entities": {"1": {"tokens", "label", "start_ix", "end_ix", "relations"}}}'
+            ) from error
+        for key, entity in entities.items():
+            if not 0 <= entity.start <= entity.end < len(words):
+                raise DataError(
+                    f"RadGraph entity {key} spans words {entity.start} to {entity.end} of a text of "
+                    f"{len(words)} words"
+                )
+        return cls(words, entities)
+
+    def to_json(self) -> Any:
+        """Return RadGraph v1's form."""
+        return {
+            "text": " ".join(self.words),
+            "entities": {
+                key: {
+                    "tokens": entity.tokens,
+                    "label": entity.label,
+                    "start_ix": entity.start,
+                    "end_ix": entity.end,
+                    "relations": [list(relation) for relation in entity.relations],
+                }
+                for key, entity in self.entities.items()
+            },
+        }
+
+
+def _short(label: str) -> str:
+    """Return v1's label for radgraph-xl's ("Observation::definitely absent" is OBS-DA)."""
+    kind, _, certainty = label.partition("::")
+    if not certainty:
+        return label
+    return (
+        {
+            "Anatomy": "ANAT",
+            "Observation": "OBS",
+        }.get(kind, kind)
+        + "-"
+        + {
+            "definitely present": "DP",
+            "definitely absent": "DA",
+            "uncertain": "U",
+        }.get(certainty.removeprefix("measurement::"), "DP")
+    )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """CheXpert's 14 observations by name: 1 present, 0 denied, -1 uncertain; absent from the mapping when not mentioned."""
+
+    slug: ClassVar[str] = "labels"
+
+    values: Mapping[str, int]
+    sources: Mapping[str, str] | None = None
+    """Where each value came from (a labeler, a classifier, a retrieved report)."""
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Read `{"values": {"Edema": 1, …}}`, or the bare mapping; null is "not mentioned"."""
+        if not isinstance(data, Mapping):
+            raise DataError(
+                f"not labels: {data!r}; expected a mapping of observation to 1, 0, -1 or null"
+            )
+        values = data.get("values", data)
+        wrong = {k: v for k, v in values.items() if v is not None and float(v) not in (1, 0, -1)}
+        if wrong:
+            raise DataError(f"labels {wrong} are none of 1, 0, -1 and null")
+        return cls({k: int(v) for k, v in values.items() if v is not None}, data.get("sources"))
+
+    def to_json(self) -> Any:
+        """Return what `from_json` reads."""
+        return {"values": dict(self.values), "sources": self.sources}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A named rectangle, as fractions of the image's width and height; x grows to the image's right."""
+
+    name: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Landmark or finding boxes of each image of a study."""
+
+    slug: ClassVar[str] = "boxes"
+
+    images: tuple[tuple[Box, ...], ...]
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Read a list of images, each a list of `{"name", "x1", "y1", "x2", "y2"}`."""
+        try:
+            return cls(tuple(tuple(Box(**box) for box in image) for image in data))
+        except TypeError as error:
+            raise DataError(
+                f"not boxes ({error}); expected name, x1, y1, x2, y2 for each"
+            ) from error
+
+    def to_json(self) -> Any:
+        """Return what `from_json` reads."""
+        return [[asdict(box) for box in image] for image in self.images]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NGrams:
+    """Observation n-grams of a study, ranked (ORGan; CmEAA, eq. 6)."""
+
+    slug: ClassVar[str] = "ngrams"
+
+    values: Mapping[str, Sequence[str]]
+    """ "Edema_True" to its n-grams, best first."""
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Read ORGan's form."""
+        if not isinstance(data, Mapping):
+            raise DataError(f"not n-grams: {data!r}; expected a mapping of observation to a list")
+        return cls({key: tuple(value) for key, value in data.items()})
+
+    def to_json(self) -> Any:
+        """Return what `from_json` reads."""
+        return {key: list(value) for key, value in self.values.items()}

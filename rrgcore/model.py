@@ -1,0 +1,47 @@
+"""The model that is trained: parts, and the objectives that pull features from them."""
+
+from collections.abc import Mapping
+from typing import cast, final
+
+import torch
+from torch import nn
+
+from rrgcore.features import Features, Parts
+from rrgcore.interfaces import AlignmentObjective
+from rrgcore.types import Batch, Generated, Generation, Losses
+
+
+@final
+class ReportModel(nn.Module):
+    """Parts and objectives; one `forward` does everything of a training step, so that wrappers see it."""
+
+    def __init__(self, *, parts: Parts, objectives: Mapping[str, AlignmentObjective]) -> None:
+        super().__init__()
+        self.parts = parts
+        self.objectives = nn.ModuleDict(cast(Mapping[str, nn.Module], objectives))
+        for component in (parts.adapter, *objectives.values()):
+            component.bind(parts)
+
+    def forward(self, batch: Batch, weights: Mapping[str, float]) -> Losses:
+        """Return the weighted sum of the objectives named in `weights` (KIA, eq. 9; CmEAA, eq. 16)."""
+        features = Features(self.parts, batch)
+        outputs = {
+            name: self.objectives[name](features, batch.prepared.get(f"objectives.{name}"))
+            for name, weight in weights.items()
+            if weight
+        }
+        assert outputs, "no objective has a weight: there is nothing to train"
+        total = torch.stack([weights[name] * output.loss for name, output in outputs.items()]).sum()
+        return Losses(total, outputs)
+
+    @torch.no_grad()
+    def generate(self, batch: Batch, generation: Generation) -> list[Generated]:
+        """Write a report for each study of a batch."""
+        features = Features(self.parts, batch)
+        return self.parts.decoder.generate(features.visual, generation)
+
+    def after_step(self, weights: Mapping[str, float]) -> None:
+        """Tell the objectives that took part that the optimizer has stepped."""
+        for name, weight in weights.items():
+            if weight:
+                cast(AlignmentObjective, self.objectives[name]).after_step()

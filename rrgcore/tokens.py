@@ -1,0 +1,239 @@
+"""Tokenizers: a word vocabulary of the training reports, or any of Hugging Face's.
+
+Both frame a text as BERT does, `[CLS] … [SEP]`, and hold the special tokens that components ask for.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, final, runtime_checkable
+
+from rrgcore.errors import WeightsError
+
+PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+SPECIAL = (PAD, UNK, CLS, SEP, MASK)
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """What rrg asks of a tokenizer; a protocol, since Hugging Face's are not ours."""
+
+    pad_id: int
+    cls_id: int
+    sep_id: int
+    mask_id: int
+
+    def __len__(self) -> int:
+        """Count every token, the special ones included."""
+        ...
+
+    def encode(self, text: str, *, max_tokens: int | None = None) -> list[int]:
+        """Return `[CLS] … [SEP]`, cut to at most `max_tokens` with the [SEP] kept."""
+        ...
+
+    def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int | None]]:
+        """Return `[CLS] … [SEP]` and for each token the index of its word (None for special ones)."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text, special tokens left out."""
+        ...
+
+    def id_of(self, token: str) -> int:
+        """Return the id of a special token or of a word that is one token; raises KeyError."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write what `load_tokenizer(folder)` reads."""
+        ...
+
+
+@final
+class WordTokenizer:
+    """White-space words with a frequency threshold, as R2Gen's: sorted, rare ones are [UNK]."""
+
+    def __init__(self, *, words: Sequence[str], special: Sequence[str] = ()) -> None:
+        self.tokens = list(dict.fromkeys((*SPECIAL, *special, *words)))
+        self._special = set((*SPECIAL, *special))
+        self._ids = {token: i for i, token in enumerate(self.tokens)}
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
+            self._ids[token] for token in SPECIAL
+        )
+
+    @classmethod
+    def of_texts(
+        cls,
+        texts: Iterable[str],
+        *,
+        min_count: int = 1,
+        extra: Iterable[str] = (),
+        special: Sequence[str] = (),
+    ) -> "WordTokenizer":
+        """Learn the vocabulary of some texts; `extra` words are in it however rare."""
+        counts = Counter(word for text in texts for word in text.split())
+        kept = {word for word, count in counts.items() if count >= min_count} | set(extra)
+        return cls(words=sorted(kept - set(SPECIAL) - set(special)), special=special)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def encode(self, text: str, *, max_tokens: int | None = None) -> list[int]:
+        """Return `[CLS] … [SEP]`, cut to at most `max_tokens` with the [SEP] kept."""
+        ids = [self._ids.get(word, self.unk_id) for word in text.split()]
+        if max_tokens is not None:
+            ids = ids[: max_tokens - 2]
+        return [self.cls_id, *ids, self.sep_id]
+
+    def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int | None]]:
+        """Return `[CLS] … [SEP]` and for each token the index of its word (None for special ones)."""
+        ids = [self._ids.get(word, self.unk_id) for word in words]
+        return [self.cls_id, *ids, self.sep_id], [None, *range(len(words)), None]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text, special tokens left out; [UNK] is shown, since something was meant there."""
+        return " ".join(
+            token
+            for token in (self.tokens[i] for i in ids)
+            if token == UNK or token not in self._special
+        )
+
+    def id_of(self, token: str) -> int:
+        """Return the id of a token; raises KeyError."""
+        return self._ids[token]
+
+    def save(self, folder: Path) -> None:
+        """Write `words.json`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        special = [token for token in self.tokens if token in self._special]
+        words = [token for token in self.tokens if token not in self._special]
+        text = json.dumps({"special": special, "words": words}, indent=0, ensure_ascii=False)
+        (folder / "words.json").write_text(text, encoding="utf-8")
+
+
+@final
+class PretrainedTokenizer:
+    """One of Hugging Face's tokenizers, behind our protocol."""
+
+    def __init__(self, *, backend: Any, special: Sequence[str] = ()) -> None:
+        self.backend = backend
+        missing = [token for token in special if token not in backend.get_vocab()]
+        if missing:
+            backend.add_special_tokens(
+                {"additional_special_tokens": missing}, replace_extra_special_tokens=False
+            )
+        frame = {
+            "pad": backend.pad_token_id,
+            "cls": backend.cls_token_id
+            if backend.cls_token_id is not None
+            else backend.bos_token_id,
+            "sep": backend.sep_token_id
+            if backend.sep_token_id is not None
+            else backend.eos_token_id,
+        }
+        self.cls_id, self.sep_id = frame["cls"], frame["sep"]
+        # Llama's has no pad and no mask: padding is never read, and a masking asks for mask_id itself
+        self.pad_id = frame["pad"] if frame["pad"] is not None else self.sep_id
+        self.mask_id = (
+            backend.mask_token_id if backend.mask_token_id is not None else backend.unk_token_id
+        )
+
+    def __len__(self) -> int:
+        return len(self.backend)
+
+    def encode(self, text: str, *, max_tokens: int | None = None) -> list[int]:
+        """Return `[CLS] … [SEP]`, cut to at most `max_tokens` with the [SEP] kept."""
+        ids = self.backend.encode(text, add_special_tokens=False, verbose=False)
+        if max_tokens is not None:
+            ids = ids[: max_tokens - 2]
+        return [self.cls_id, *ids, self.sep_id]
+
+    def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int | None]]:
+        """Return `[CLS] … [SEP]` and for each token the index of its word (None for special ones)."""
+        coded = self.backend(
+            list(words), is_split_into_words=True, add_special_tokens=False, verbose=False
+        )
+        return [self.cls_id, *coded["input_ids"], self.sep_id], [None, *coded.word_ids(), None]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text, special tokens left out; a space before a full stop is kept as reports have it."""
+        return str(
+            self.backend.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        ).strip()
+
+    def id_of(self, token: str) -> int:
+        """Return the id of a token; raises KeyError."""
+        return int(self.backend.get_vocab()[token])
+
+    def save(self, folder: Path) -> None:
+        """Write Hugging Face's own files."""
+        self.backend.save_pretrained(folder)
+
+
+@final
+class AbsentTokenizer:
+    """Stands in for a tokenizer that is not at hand when only its size is asked for (`rrg show`)."""
+
+    def __init__(self, *, name: str, size: int) -> None:
+        self.name = name
+        self.size = size
+        self.pad_id, self.cls_id, self.sep_id, self.mask_id = range(4)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def encode(self, text: str, *, max_tokens: int | None = None) -> list[int]:
+        """Refuse: there is nothing to encode with."""
+        raise self._absent()
+
+    def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int | None]]:
+        """Refuse: there is nothing to encode with."""
+        raise self._absent()
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Refuse: there is nothing to decode with."""
+        raise self._absent()
+
+    def id_of(self, token: str) -> int:
+        """Return an id that only a module on the meta device may see."""
+        return 0
+
+    def save(self, folder: Path) -> None:
+        """Refuse: there is nothing to save."""
+        raise self._absent()
+
+    def _absent(self) -> WeightsError:
+        return WeightsError(f"the tokenizer '{self.name}' is not at hand")
+
+
+def load_tokenizer(name: str, *, special: Sequence[str] = ()) -> Tokenizer:
+    """Load a tokenizer that was saved, or one of Hugging Face's, by folder or hub name.
+
+    Raises WeightsError when it is neither a folder nor reachable.
+    """
+    folder = Path(name).expanduser()
+    if (folder / "words.json").is_file():
+        data = json.loads((folder / "words.json").read_text(encoding="utf-8"))
+        return WordTokenizer(words=data["words"], special=(*data["special"], *special))
+    from transformers import AutoTokenizer  # takes a second: only where one is wanted
+
+    try:
+        backend = AutoTokenizer.from_pretrained(str(folder) if folder.is_dir() else name)
+    except (OSError, ValueError) as error:
+        raise WeightsError(absent(name, "tokenizer")) from error
+    return PretrainedTokenizer(backend=backend, special=special)
+
+
+def absent(name: str, what: str) -> str:
+    """Say that weights or a tokenizer are neither on disk nor reachable, and how to bring them."""
+    local = re.match(r"^([./~]|[A-Za-z]:)", name) or name.count("/") > 1
+    if local:
+        return f"the {what} '{name}' is a path that does not exist or holds no {what}"
+    return (
+        f"the {what} '{name}' is neither a folder or file here nor reachable as a hub name.\n"
+        f"Where there is a network:  hf download {name} --local-dir DIR\n"
+        f"then bring DIR here and name its path instead of '{name}'"
+    )

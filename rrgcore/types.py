@@ -1,0 +1,227 @@
+"""What flows between components.
+
+Letters in shapes: `b` batch, `v` views, `n` visual tokens, `t` text tokens, `d` width inside an
+encoder, `e` width the decoder reads, `k` joint space, `m` gathered items, `h w` pixels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Self, TypeVar, cast, final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from rrgcore.chest import View
+
+A = TypeVar("A")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """Where one image is; only the dataset that made it can open it."""
+
+    where: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One examination, before any tensor."""
+
+    id: str
+    images: tuple[ImageRef, ...]
+    views: tuple[View, ...]
+    report: str | None = None
+    """None when there is none yet (prediction)."""
+    annotations: Mapping[type, Any] = field(default_factory=dict)
+
+    def __getitem__(self, kind: type[A]) -> A:
+        """Return the annotation of a class: `study[RadGraph]` is a RadGraph."""
+        return cast(A, self.annotations[kind])
+
+    def annotated(self, annotations: Mapping[type, Any]) -> Self:
+        """Return the same study with more annotations."""
+        return replace(self, annotations={**self.annotations, **annotations})
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token ids, and which of them are real."""
+
+    ids: Int[Tensor, "b t"]
+    mask: Bool[Tensor, "b t"]
+
+    def with_first(self, token: int) -> Self:
+        """Return the same text with another token at position 0, where [CLS] stands (BLIP's habit)."""
+        ids = self.ids.clone()
+        ids[:, 0] = token
+        return replace(self, ids=ids)
+
+    def __getitem__(self, rows: Tensor) -> Self:
+        """Select rows of the batch."""
+        return replace(self, ids=self.ids[rows], mask=self.mask[rows])
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MaskedText:
+    """A corrupted text, and what it should have said."""
+
+    ids: Int[Tensor, "*b t"]
+    mask: Bool[Tensor, "*b t"]
+    labels: Int[Tensor, "*b t"]
+    """-100 where nothing is asked."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some studies as tensors, with what each component prepared from them."""
+
+    ids: tuple[str, ...]
+    images: Float[Tensor, "b v 3 h w"]
+    present: Bool[Tensor, "b v"]
+    """False where a study has fewer images."""
+    report: Tokens
+    """For the decoder."""
+    text: Tokens
+    """For the text encoder; the same object when the two share a tokenizer."""
+    prepared: Mapping[str, Any] = field(default_factory=dict)
+    """Slot to what that component's `prepare` returned; nobody else reads it."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the batch on a device, prepared tensors included."""
+        moved = {f.name: move(getattr(self, f.name), device) for f in fields(self)}
+        if self.text is self.report:
+            moved["text"] = moved["report"]
+        return replace(self, **moved)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def move(value: Any, device: torch.device | str) -> Any:
+    """Return a value with every tensor in it (in dataclasses, mappings, sequences) on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{f.name: move(getattr(value, f.name), device) for f in fields(value)}
+        )
+    if isinstance(value, Mapping):
+        return {key: move(item, device) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(move(item, device) for item in value)
+    return value
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A sequence of features and its summary.
+
+    An encoder of images puts its patches last, row by row, after any [CLS].
+    """
+
+    tokens: Float[Tensor, "b n d"]
+    pooled: Float[Tensor, "b d"]
+    mask: Bool[Tensor, "b n"] | None = None
+    """None means that every token is real."""
+
+    def __getitem__(self, rows: Tensor) -> Self:
+        """Select rows of the batch."""
+        mask = None if self.mask is None else self.mask[rows]
+        return replace(self, tokens=self.tokens[rows], pooled=self.pooled[rows], mask=mask)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Visual:
+    """What the text side reads of the images."""
+
+    tokens: Float[Tensor, "b n e"]
+    mask: Bool[Tensor, "b n"] | None = None
+    alignment: Float[Tensor, "b k"] | None = None
+    """The image in a joint space, if the adapter keeps one."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A report's loss: a mean over `count` tokens."""
+
+    loss: Float[Tensor, ""]
+    count: Int[Tensor, ""]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How reports are searched for."""
+
+    beams: int = 3
+    max_new_tokens: int = 100
+    min_new_tokens: int = 0
+    length_penalty: float = 1.0
+    """A hypothesis of n tokens (the end included) is ranked by its log-probability over n to this power."""
+    repetition_penalty: float = 1.0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A report that was written, with a log-probability for each token."""
+
+    text: str
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ObjectiveOutput:
+    """One term: a mean over `count` items, so that accumulation and ranks average right."""
+
+    loss: Float[Tensor, ""]
+    count: Int[Tensor, ""]
+    logs: Mapping[str, Tensor] = field(default_factory=dict)
+    """Shown, never optimized."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The weighted sum of a step's terms, and the terms."""
+
+    total: Float[Tensor, ""]
+    outputs: Mapping[str, ObjectiveOutput]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A report that was written and the one that should have been."""
+
+    id: str
+    prediction: str
+    reference: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Named numbers, and what makes them comparable with others."""
+
+    values: Mapping[str, float]
+    fingerprint: str
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """A number that was not computed: why, and the remedy."""
+
+
+def pad_sequences(rows: Sequence[Sequence[int]], value: int) -> Int[Tensor, "b t"]:
+    """Stack rows of unequal length, padded at the end."""
+    width = max((len(row) for row in rows), default=0)
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=torch.long)
