@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol, Self, final, runtime_checkable
+from typing import Any, ClassVar, Protocol, final, runtime_checkable
 
 from rrgcore.errors import DataError
 
@@ -15,7 +15,7 @@ class Annotation(Protocol):
     """The name of its sidecar, `annotations/<slug>.jsonl`."""
 
     @classmethod
-    def from_json(cls, data: Any) -> Self:
+    def from_json(cls, data: Any) -> "Annotation":
         """Read one study's annotation; raises DataError."""
         ...
 
@@ -57,7 +57,7 @@ class RadGraph:
     entities: Mapping[str, Entity]
 
     @classmethod
-    def from_json(cls, data: Any) -> Self:
+    def from_json(cls, data: Any) -> "RadGraph":
         """Read one document of RadGraph v1 or radgraph-xl; relations to unknown entities are dropped."""
         try:
             words = tuple(data["text"].split(" "))
@@ -137,7 +137,7 @@ class Labels:
     """Where each value came from (a labeler, a classifier, a retrieved report)."""
 
     @classmethod
-    def from_json(cls, data: Any) -> Self:
+    def from_json(cls, data: Any) -> "Labels":
         """Read `{"values": {"Edema": 1, …}}`, or the bare mapping; null is "not mentioned"."""
         if not isinstance(data, Mapping):
             raise DataError(
@@ -176,7 +176,7 @@ class Boxes:
     images: tuple[tuple[Box, ...], ...]
 
     @classmethod
-    def from_json(cls, data: Any) -> Self:
+    def from_json(cls, data: Any) -> "Boxes":
         """Read a list of images, each a list of `{"name", "x1", "y1", "x2", "y2"}`."""
         try:
             return cls(tuple(tuple(Box(**box) for box in image) for image in data))
@@ -201,7 +201,7 @@ class NGrams:
     """ "Edema_True" to its n-grams, best first."""
 
     @classmethod
-    def from_json(cls, data: Any) -> Self:
+    def from_json(cls, data: Any) -> "NGrams":
         """Read ORGan's form."""
         if not isinstance(data, Mapping):
             raise DataError(f"not n-grams: {data!r}; expected a mapping of observation to a list")

@@ -1,8 +1,9 @@
 """What a user is told: problems with an address, a line and the nearest thing that exists."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from textwrap import indent
 from typing import final
 
 
@@ -27,7 +28,7 @@ class DataError(UserError):
 
 @final
 class WeightsError(UserError):
-    """Pretrained weights or a tokenizer that are absent, or do not fit the module they are meant for."""
+    """Pretrained weights or a tokenizer that are absent, or do not fit their module."""
 
 
 @final
@@ -46,17 +47,11 @@ class Problem:
     file: str | None = None
 
     def __str__(self) -> str:
-        place = ", ".join(
-            part
-            for part in (
-                self.file or "",
-                f"line {self.line}" if self.line is not None else "",
-            )
-            if part
-        )
-        head = f"  {self.address} ({place})" if place else f"  {self.address}"
-        body = "\n".join(f"    {line}" for line in self.text.splitlines())
-        return f"{head}\n{body}"
+        line = f"line {self.line}" if self.line is not None else None
+        place = ", ".join(part for part in (self.file, line) if part)
+        head = f"{self.address} ({place})" if self.address and place else self.address or place
+        body = indent(self.text, "    ")
+        return f"  {head}\n{body}" if head else body
 
 
 @final
@@ -66,12 +61,17 @@ class RecipeError(UserError):
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         assert problems, "a RecipeError needs at least one problem"
         self.source = source
-        self.problems = tuple(problems)
+        # the header names the source: a problem in it needs the line only
+        self.problems = tuple(
+            replace(problem, file=None) if problem.file == source else problem
+            for problem in problems
+        )
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n\n".join([f"{source}: {count}", *map(str, problems)]))
+        super().__init__("\n\n".join([f"{source}: {count}", *map(str, self.problems)]))
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest known name, or nothing."""
-    near = get_close_matches(str(name), list(known), n=1, cutoff=0.6)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    spelt = {candidate.casefold(): candidate for candidate in known}
+    near = get_close_matches(str(name).casefold(), spelt, n=1, cutoff=0.6)
+    return f" Did you mean '{spelt[near[0]]}'?" if near else ""

@@ -6,7 +6,7 @@ for on an instance that was built without it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
 import numpy as np
@@ -110,6 +110,12 @@ class ImageMasking(MaskingStrategy):
         self, study: Study, image: int, grid: tuple[int, int], rng: Generator
     ) -> Bool[np.ndarray, " n"]:
         """Mask one of the study's images, row by row; which one matters: a lateral has another prior."""
+
+    def key_patches(
+        self, study: Study, image: int, grid: tuple[int, int]
+    ) -> Bool[np.ndarray, " n"]:
+        """Return the patches that its knowledge singles out, row by row; none unless it has any."""
+        return np.zeros(grid[0] * grid[1], dtype=bool)
 
 
 class TextMasking(MaskingStrategy):
@@ -226,6 +232,8 @@ class Annotator(ABC):
     """Makes one typed annotation a study; used by recipes, by metrics, and to write sidecars."""
 
     writes: ClassVar[type]
+    reads: ClassVar[tuple[type, ...]] = ()
+    """Annotation classes that studies carry already when it is asked."""
 
     def fit(self, studies: Iterable[Study]) -> None:
         """Learn from the training split; the state is saved in the run."""
@@ -237,6 +245,9 @@ class Annotator(ABC):
 
 class Dataset(ABC):
     """Studies by split, images on demand."""
+
+    caution: ClassVar[str] = ""
+    """What must be said beside every number that is measured on it."""
 
     @abstractmethod
     def studies(self, split: str) -> Sequence[Study]:
@@ -348,6 +359,33 @@ class OffersAlignment(ABC):
     """An adapter whose Visual carries `alignment`; `alignment_dim` is None when that is switched off."""
 
     alignment_dim: int | None
+
+
+class DataChecks(ABC):
+    """A dataset that can look for everything that is wrong with its data, every image opened."""
+
+    @abstractmethod
+    def check_data(self, *, progress: Callable[[int, int], None] | None = None) -> list[str]:
+        """Return a sentence for each problem; `progress` is told how many studies of how many are done."""
+
+
+class CrossModal(ABC):
+    """A component of which some modules run only when it reads the other modality."""
+
+    @abstractmethod
+    def cross_modal(self) -> Iterable[nn.Module]:
+        """Return those modules: cross-attention, an output layer; none that is its own other half too.
+
+        A momentum twin goes without them.
+        """
+
+
+class ChecksTrainingSet(ABC):
+    """A component that works only with a training set large enough (a queue of past studies)."""
+
+    @abstractmethod
+    def check_training_size(self, count: int) -> str | None:
+        """Return what is wrong with a training set of so many studies and the remedy, or None."""
 
 
 class Attends(ABC):

@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +11,7 @@ from typing import final
 
 import pluggy
 
-from rrgcore.errors import PluginError, RegistryError, did_you_mean
+from rrgcore.errors import PluginError, did_you_mean
 from rrgcore.registry import Component, Registry
 
 GROUP = "rrg.plugins"
@@ -35,18 +35,22 @@ class Hooks:
 @final
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """What was found under a name, and where."""
+    """What was found under a name, and where: in a distribution, or in a file."""
 
     name: str
     origin: str
     version: str
-    module: ModuleType | None
+    """ "file" for a file."""
+    module: ModuleType | None = None
     components: tuple[Component, ...] = ()
 
     @property
     def blocked(self) -> bool:
         """Whether it was left out with --no-plugin."""
         return self.module is None
+
+    def __str__(self) -> str:
+        return f"plugin '{self.name}' (from {self.origin} {self.version})"
 
 
 @final
@@ -66,37 +70,34 @@ def discover(
 ) -> Discovered:
     """Find every plugin (entry points, then files) and register what they offer.
 
-    pluggy's own loader skips a second plugin of one name and lets a failing import pass anonymously;
-    here both are a PluginError that names the plugin and the way to run without it.
+    pluggy's own loader skips a second plugin of one name, and lets a failing import pass
+    anonymously; here both are a PluginError that names the plugin and the way to run without it.
     """
     found = _unique(entry_points(group=GROUP) if points is None else points)
-    names = [*found, *(Path(file).stem for file in files)]
     for name in blocked:
-        if name not in names:
+        if name not in found:
             raise PluginError(
-                f"--no-plugin {name}: no plugin is called '{name}'.{did_you_mean(name, names)} "
-                f"Plugins: {', '.join(names)}"
+                f"--no-plugin {name}: no plugin is called '{name}'.{did_you_mean(name, found)} "
+                f"Plugins: {', '.join(found) or 'none'}"
             )
     manager = pluggy.PluginManager("rrg")
     manager.add_hookspecs(Hooks)
     registry = Registry()
     plugins: list[Plugin] = []
     for name, point in found.items():
-        origin, version = _distribution(point)
-        if name in blocked:
-            plugins.append(Plugin(name, origin, version, None))
-            continue
-        plugins.append(
-            _register(manager, registry, name, _load(point, origin, version), origin, version)
-        )
-    for file in files:
-        path = Path(file)
-        if path.stem in found:
-            raise PluginError(
-                f"--plugin {file}: an installed plugin is called '{path.stem}' already "
-                f"(from {_distribution(found[path.stem])[0]}). Rename the file, or use --no-plugin"
-            )
-        plugins.append(_register(manager, registry, path.stem, _load_file(path), str(path), "file"))
+        plugin = Plugin(name, *_distribution(point))
+        if name not in blocked:
+            plugin = _register(manager, registry, replace(plugin, module=_load(point, plugin)))
+        plugins.append(plugin)
+    for path in map(Path, files):
+        for other in plugins:
+            if other.name == path.stem and not other.blocked:
+                raise PluginError(
+                    f"--plugin {path}: there is a {other} already. Rename the file, or run without "
+                    f"the other: {_way_out(other)}"
+                )
+        plugin = Plugin(path.stem, str(path), "file")
+        plugins.append(_register(manager, registry, replace(plugin, module=_load_file(path))))
     registry.freeze()
     return Discovered(registry, tuple(plugins))
 
@@ -105,82 +106,123 @@ def _unique(points: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for point in sorted(points, key=lambda point: point.name):
         other = found.setdefault(point.name, point)
-        # an editable install may list one entry point twice (setuptools #3649): same target, no clash
+        # an editable install may list one twice (setuptools #3649): same target, no clash
         if other.value != point.value:
             raise PluginError(
-                f"two plugins are called '{point.name}': {other.value} from {_distribution(other)[0]} "
+                f"two plugins are called '{point.name}': "
+                f"{other.value} from {_distribution(other)[0]} "
                 f"and {point.value} from {_distribution(point)[0]}. Uninstall one of the two"
             )
     return found
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist else ("an unknown distribution", "?")
+    if point.dist is None:
+        return "an unknown distribution", "?"
+    return point.dist.name, point.dist.version
 
 
-def _load(point: EntryPoint, origin: str, version: str) -> ModuleType:
+def _way_out(plugin: Plugin) -> str:
+    if plugin.version == "file":
+        return f"leave out --plugin {plugin.origin}"
+    return f"--no-plugin {plugin.name}"
+
+
+def _load(point: EntryPoint, plugin: Plugin) -> ModuleType:
     try:
         module = point.load()
     except Exception as error:
         raise PluginError(
-            f"plugin '{point.name}' ({point.value}, from {origin} {version}) failed to import: "
-            f"{type(error).__name__}: {error}\n"
-            f"Mend or uninstall it, or run without it: --no-plugin {point.name}"
+            f"{plugin} failed to import {point.value}: {type(error).__name__}: {error}\n"
+            f"Mend or uninstall it, or run without it: {_way_out(plugin)}"
         ) from error
-    assert isinstance(module, ModuleType), (
-        f"entry point {point.value} names something inside a module"
-    )
+    if not isinstance(module, ModuleType):
+        raise PluginError(
+            f"{plugin} has the entry point {point.value}, which is a {type(module).__name__}; "
+            f"expected a module, without ':'\nRun without it: {_way_out(plugin)}"
+        )
     return module
 
 
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginError(f"--plugin {path}: no such file")
+    if path.suffix != ".py" or not path.stem.isidentifier():
+        raise PluginError(
+            f"--plugin {path}: expected a Python file whose name can be imported, like my_idea.py"
+        )
+    _check_name_is_free(path)
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"--plugin {path}: not a Python file (expected a name ending in .py)")
+    assert spec is not None, "a .py file has a spec"
+    assert spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # so that the targets it declares can be imported
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[path.stem]
         raise PluginError(
             f"plugin file {path} failed to import: {type(error).__name__}: {error}"
         ) from error
     return module
 
 
-def _register(
-    manager: pluggy.PluginManager,
-    registry: Registry,
-    name: str,
-    module: ModuleType,
-    origin: str,
-    version: str,
-) -> Plugin:
-    written_for = getattr(module, "RRG_API", API_VERSION)
+def _check_name_is_free(path: Path) -> None:
+    """Refuse a file that would take a module's place: `random.py` would break half of Python."""
+    try:
+        taken = importlib.util.find_spec(path.stem)
+    except ValueError as error:
+        raise PluginError(f"--plugin {path}: Python itself uses this name. Rename it") from error
+    if taken is None:
+        return
+    if taken.origin is None or Path(taken.origin).resolve() != path.resolve():
+        raise PluginError(
+            f"--plugin {path}: a Python module is called '{path.stem}' already "
+            f"({taken.origin or 'a folder'}). Rename the file"
+        )
+
+
+def _register(manager: pluggy.PluginManager, registry: Registry, plugin: Plugin) -> Plugin:
+    written_for = getattr(plugin.module, "RRG_API", API_VERSION)
     if written_for != API_VERSION:
         raise PluginError(
-            f"plugin '{name}' (from {origin} {version}) was written for plugin interface {written_for}; "
-            f"this rrg has {API_VERSION}. Install a matching version of {origin}, or run without it: "
-            f"--no-plugin {name}"
+            f"{plugin} was written for plugin interface {written_for}; this rrg has {API_VERSION}. "
+            f"Install a version that fits, or run without it: {_way_out(plugin)}"
         )
     try:
-        manager.register(module, name=name)
+        manager.register(plugin.module, name=plugin.name)
         manager.check_pending()
-        implementations = manager.subset_hook_caller(
-            "rrg_components", [other for other in manager.get_plugins() if other is not module]
-        )
-        components = tuple(component for result in implementations() for component in result)
-    except (pluggy.PluginValidationError, TypeError) as error:
+    except (pluggy.PluginValidationError, ValueError) as error:
         raise PluginError(
-            f"plugin '{name}' (from {origin} {version}) is not a plugin of this interface: {error}\n"
-            f"Run without it: --no-plugin {name}"
+            f"{plugin} is not a plugin of this interface: {error}\n"
+            f"Run without it: {_way_out(plugin)}"
         ) from error
+    components = _components(manager, plugin)
     for component in components:
-        if not isinstance(component, Component):
-            raise RegistryError(
-                f"plugin '{name}' returned {component!r} from rrg_components; expected rrgcore.Component"
-            )
-        registry.add(component, plugin=name)
-    return Plugin(name, origin, version, module, components)
+        registry.add(component, plugin=plugin.name)
+    return replace(plugin, components=components)
+
+
+def _components(manager: pluggy.PluginManager, plugin: Plugin) -> tuple[Component, ...]:
+    """Call one plugin's hook; a plugin that offers nothing has made a mistake, and is told so."""
+    if not manager.get_hookcallers(plugin.module):
+        raise PluginError(
+            f"{plugin} offers nothing: it has no function rrg_components marked with @hookimpl\n"
+            f"Run without it: {_way_out(plugin)}"
+        )
+    others = [other for other in manager.get_plugins() if other is not plugin.module]
+    try:
+        results = manager.subset_hook_caller("rrg_components", others)()
+        components = tuple(component for result in results for component in result)
+    except Exception as error:
+        raise PluginError(
+            f"rrg_components of {plugin} failed: {type(error).__name__}: {error}\n"
+            f"Run without it: {_way_out(plugin)}"
+        ) from error
+    strange = [component for component in components if not isinstance(component, Component)]
+    if strange or not results:  # pluggy drops None, which a forgotten `return` gives
+        raise PluginError(
+            f"rrg_components of {plugin} returned {strange[0] if strange else None!r}; "
+            f"expected a list of rrgcore.Component\nRun without it: {_way_out(plugin)}"
+        )
+    return components

@@ -50,7 +50,7 @@ class Registry:
         self._frozen = False
 
     def add(self, component: Component, *, plugin: str) -> None:
-        """Register a component; raises RegistryError for an unknown kind, a bad target or a taken name."""
+        """Register a component; raises RegistryError for a bad kind, a bad target, a taken name."""
         assert not self._frozen, "the registry is frozen: components are added by plugins only"
         kind, name = component.kind, component.name
         if kind not in KINDS:
@@ -77,7 +77,7 @@ class Registry:
         self._frozen = True
 
     def entry(self, kind: str, name: str) -> Entry:
-        """Look up a declaration without importing it; raises RegistryError with the nearest names."""
+        """Look up a declaration, importing nothing; raises RegistryError with the nearest names."""
         assert kind in KINDS, f"'{kind}' is not a kind"
         if (entry := self._entries.get((kind, name))) is not None:
             return entry
@@ -88,7 +88,7 @@ class Registry:
         )
 
     def get(self, kind: str, name: str) -> type:
-        """Import a component's class; raises RegistryError where it is missing or of the wrong base.
+        """Import a component's class; raises RegistryError where it is absent or of the wrong base.
 
         An ImportError of the plugin's own code passes through untouched.
         """
@@ -99,7 +99,8 @@ class Registry:
         cls = getattr(import_module(module), attribute, None)
         if cls is None:
             raise RegistryError(
-                f"{kind} '{name}' is declared as {component.target}, but '{module}' has no '{attribute}'"
+                f"{kind} '{name}' is declared as {component.target}, "
+                f"but '{module}' has no '{attribute}'"
             )
         base = getattr(interfaces, KINDS[kind])
         if not (isinstance(cls, type) and issubclass(cls, base)):

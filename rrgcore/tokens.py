@@ -1,6 +1,6 @@
 """Tokenizers: a word vocabulary of the training reports, or any of Hugging Face's.
 
-Both frame a text as BERT does, `[CLS] … [SEP]`, and hold the special tokens that components ask for.
+Both frame a text as BERT does, `[CLS] … [SEP]`, and hold the special tokens components ask for.
 """
 
 import json
@@ -34,7 +34,7 @@ class Tokenizer(Protocol):
         ...
 
     def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int | None]]:
-        """Return `[CLS] … [SEP]` and for each token the index of its word (None for special ones)."""
+        """Return `[CLS] … [SEP]` and each token's index of its word (None for special ones)."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -83,16 +83,17 @@ class WordTokenizer:
         """Return `[CLS] … [SEP]`, cut to at most `max_tokens` with the [SEP] kept."""
         ids = [self._ids.get(word, self.unk_id) for word in text.split()]
         if max_tokens is not None:
+            assert max_tokens >= 2, "[CLS] and [SEP] are two tokens"
             ids = ids[: max_tokens - 2]
         return [self.cls_id, *ids, self.sep_id]
 
     def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int | None]]:
-        """Return `[CLS] … [SEP]` and for each token the index of its word (None for special ones)."""
+        """Return `[CLS] … [SEP]` and each token's index of its word (None for special ones)."""
         ids = [self._ids.get(word, self.unk_id) for word in words]
         return [self.cls_id, *ids, self.sep_id], [None, *range(len(words)), None]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text, special tokens left out; [UNK] is shown, since something was meant there."""
+        """Return the text, special tokens left out; [UNK] stays: something was meant there."""
         return " ".join(
             token
             for token in (self.tokens[i] for i in ids)
@@ -118,6 +119,11 @@ class PretrainedTokenizer:
 
     def __init__(self, *, backend: Any, special: Sequence[str] = ()) -> None:
         self.backend = backend
+        if backend.is_fast:
+            from tokenizers.decoders import WordPiece  # comes with the backend, not before
+
+            if isinstance(decoder := backend.backend_tokenizer.decoder, WordPiece):
+                decoder.cleanup = False  # "normal ." must not come back as "normal."
         missing = [token for token in special if token not in backend.get_vocab()]
         if missing:
             backend.add_special_tokens(
@@ -132,8 +138,13 @@ class PretrainedTokenizer:
             if backend.sep_token_id is not None
             else backend.eos_token_id,
         }
+        if frame["cls"] is None or frame["sep"] is None:
+            raise WeightsError(
+                f"the tokenizer '{backend.name_or_path}' marks no beginning or no end of a text; "
+                "a report needs both"
+            )
         self.cls_id, self.sep_id = frame["cls"], frame["sep"]
-        # Llama's has no pad and no mask: padding is never read, and a masking asks for mask_id itself
+        # Llama's has no pad and no mask: padding is never read, a masking asks for mask_id itself
         self.pad_id = frame["pad"] if frame["pad"] is not None else self.sep_id
         self.mask_id = (
             backend.mask_token_id if backend.mask_token_id is not None else backend.unk_token_id
@@ -146,18 +157,19 @@ class PretrainedTokenizer:
         """Return `[CLS] … [SEP]`, cut to at most `max_tokens` with the [SEP] kept."""
         ids = self.backend.encode(text, add_special_tokens=False, verbose=False)
         if max_tokens is not None:
+            assert max_tokens >= 2, "[CLS] and [SEP] are two tokens"
             ids = ids[: max_tokens - 2]
         return [self.cls_id, *ids, self.sep_id]
 
     def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int | None]]:
-        """Return `[CLS] … [SEP]` and for each token the index of its word (None for special ones)."""
+        """Return `[CLS] … [SEP]` and each token's index of its word (None for special ones)."""
         coded = self.backend(
             list(words), is_split_into_words=True, add_special_tokens=False, verbose=False
         )
         return [self.cls_id, *coded["input_ids"], self.sep_id], [None, *coded.word_ids(), None]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text, special tokens left out; a space before a full stop is kept as reports have it."""
+        """Return the text, special tokens left out; the space before a full stop stays."""
         return str(
             self.backend.decode(
                 list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -175,7 +187,7 @@ class PretrainedTokenizer:
 
 @final
 class AbsentTokenizer:
-    """Stands in for a tokenizer that is not at hand when only its size is asked for (`rrg show`)."""
+    """Stands in for a tokenizer that is not at hand where only its size matters (`rrg show`)."""
 
     def __init__(self, *, name: str, size: int) -> None:
         self.name = name
@@ -215,9 +227,12 @@ def load_tokenizer(name: str, *, special: Sequence[str] = ()) -> Tokenizer:
     Raises WeightsError when it is neither a folder nor reachable.
     """
     folder = Path(name).expanduser()
-    if (folder / "words.json").is_file():
-        data = json.loads((folder / "words.json").read_text(encoding="utf-8"))
-        return WordTokenizer(words=data["words"], special=(*data["special"], *special))
+    if (vocabulary := folder / "words.json").is_file():
+        try:
+            data = json.loads(vocabulary.read_text(encoding="utf-8"))
+            return WordTokenizer(words=data["words"], special=(*data["special"], *special))
+        except (ValueError, KeyError, TypeError) as error:
+            raise WeightsError(f"{vocabulary} is no vocabulary of rrg's: {error!r}") from error
     from transformers import AutoTokenizer  # takes a second: only where one is wanted
 
     try:
@@ -229,9 +244,10 @@ def load_tokenizer(name: str, *, special: Sequence[str] = ()) -> Tokenizer:
 
 def absent(name: str, what: str) -> str:
     """Say that weights or a tokenizer are neither on disk nor reachable, and how to bring them."""
-    local = re.match(r"^([./~]|[A-Za-z]:)", name) or name.count("/") > 1
-    if local:
-        return f"the {what} '{name}' is a path that does not exist or holds no {what}"
+    if Path(name).expanduser().exists():
+        return f"'{name}' holds no {what}"
+    if re.match(r"^([./~]|[A-Za-z]:)", name) or name.count("/") > 1:
+        return f"the {what} '{name}' is a path that does not exist"
     return (
         f"the {what} '{name}' is neither a folder or file here nor reachable as a hub name.\n"
         f"Where there is a network:  hf download {name} --local-dir DIR\n"

@@ -6,7 +6,7 @@ encoder, `e` width the decoder reads, `k` joint space, `m` gathered items, `h w`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Self, TypeVar, cast, final
+from typing import Any, TypeVar, cast, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -41,7 +41,7 @@ class Study:
         """Return the annotation of a class: `study[RadGraph]` is a RadGraph."""
         return cast(A, self.annotations[kind])
 
-    def annotated(self, annotations: Mapping[type, Any]) -> Self:
+    def annotated(self, annotations: Mapping[type, Any]) -> "Study":
         """Return the same study with more annotations."""
         return replace(self, annotations={**self.annotations, **annotations})
 
@@ -54,13 +54,13 @@ class Tokens:
     ids: Int[Tensor, "b t"]
     mask: Bool[Tensor, "b t"]
 
-    def with_first(self, token: int) -> Self:
-        """Return the same text with another token at position 0, where [CLS] stands (BLIP's habit)."""
+    def with_first(self, token: int) -> "Tokens":
+        """Return the text with another token at position 0, where [CLS] stands (BLIP's habit)."""
         ids = self.ids.clone()
         ids[:, 0] = token
         return replace(self, ids=ids)
 
-    def __getitem__(self, rows: Tensor) -> Self:
+    def __getitem__(self, rows: Tensor) -> "Tokens":
         """Select rows of the batch."""
         return replace(self, ids=self.ids[rows], mask=self.mask[rows])
 
@@ -92,7 +92,7 @@ class Batch:
     prepared: Mapping[str, Any] = field(default_factory=dict)
     """Slot to what that component's `prepare` returned; nobody else reads it."""
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on a device, prepared tensors included."""
         moved = {f.name: move(getattr(self, f.name), device) for f in fields(self)}
         if self.text is self.report:
@@ -113,6 +113,8 @@ def move(value: Any, device: torch.device | str) -> Any:
         )
     if isinstance(value, Mapping):
         return {key: move(item, device) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(move(item, device) for item in value))  # a named tuple
     if isinstance(value, (list, tuple)):
         return type(value)(move(item, device) for item in value)
     return value
@@ -131,7 +133,7 @@ class Encoded:
     mask: Bool[Tensor, "b n"] | None = None
     """None means that every token is real."""
 
-    def __getitem__(self, rows: Tensor) -> Self:
+    def __getitem__(self, rows: Tensor) -> "Encoded":
         """Select rows of the batch."""
         mask = None if self.mask is None else self.mask[rows]
         return replace(self, tokens=self.tokens[rows], pooled=self.pooled[rows], mask=mask)
@@ -166,7 +168,7 @@ class Generation:
     max_new_tokens: int = 100
     min_new_tokens: int = 0
     length_penalty: float = 1.0
-    """A hypothesis of n tokens (the end included) is ranked by its log-probability over n to this power."""
+    """A text of n tokens, the end included, is ranked by its log-probability over n to this."""
     repetition_penalty: float = 1.0
 
 
@@ -224,4 +226,5 @@ class Scores:
 def pad_sequences(rows: Sequence[Sequence[int]], value: int) -> Int[Tensor, "b t"]:
     """Stack rows of unequal length, padded at the end."""
     width = max((len(row) for row in rows), default=0)
-    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=torch.long)
+    padded = [[*row, *[value] * (width - len(row))] for row in rows]
+    return torch.tensor(padded, dtype=torch.long).reshape(len(rows), width)

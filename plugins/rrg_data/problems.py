@@ -1,0 +1,29 @@
+"""Everything that is wrong with a data set, told at once."""
+
+from typing import final
+
+from rrgcore.errors import DataError
+
+SHOWN = 20
+
+
+@final
+class Problems:
+    """Collects sentences, each once, and raises them together."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def add(self, sentence: str) -> None:
+        """Note a problem."""
+        self.sentences.append(sentence)
+
+    def check_none(self, source: str, advice: str = "") -> None:
+        """Raise DataError if there are any: the first twenty, the others counted."""
+        if not self.sentences:
+            return
+        count = len(self.sentences)
+        head = f"{source}: {'1 problem' if count == 1 else f'{count:,} problems'}"
+        shown = [f"  {sentence}" for sentence in self.sentences[:SHOWN]]
+        rest = [f"  … and {count - SHOWN:,} more"] if count > SHOWN else []
+        raise DataError("\n".join([head, *shown, *rest, *([advice] if advice else [])]))

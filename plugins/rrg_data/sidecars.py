@@ -1,0 +1,88 @@
+"""Annotations in files beside the data.
+
+One file a kind, `annotations/<slug>.jsonl`, and in it one line a study,
+
+    {"id": "CXR2384_IM-0942", "value": {"Edema": 1, "Pneumothorax": 0}}
+
+where `value` is what the annotation class's `from_json` reads. A study without a line has no such
+annotation; lines of studies that the data does not hold are no harm.
+"""
+
+import json
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, cast, final
+
+from rrgcore.api import DataError, Study
+
+A = TypeVar("A")
+
+
+@final
+class Sidecars:
+    """The folder of annotation files of one data set; each is read when first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, dict[str, Any]] = {}
+
+    def annotation(self, study: Study, kind: type[A]) -> A | None:
+        """Return a study's annotation, or None; raises DataError naming file and study."""
+        slug = getattr(kind, "slug", None)
+        reader = getattr(kind, "from_json", None)
+        if slug is None or reader is None:
+            return None
+        values = self.values(slug)
+        if study.id not in values:
+            return None
+        try:
+            return cast(A, reader(values[study.id]))
+        except DataError as error:
+            raise DataError(f"{self.path(slug)}, study '{study.id}': {error}") from error
+
+    def values(self, slug: str) -> dict[str, Any]:
+        """Return what a file holds by study, nothing where there is no file; raises DataError."""
+        if slug not in self._files:
+            self._files[slug] = self._load(slug)
+        return self._files[slug]
+
+    def path(self, slug: str) -> Path:
+        """Return where the annotations of a kind are."""
+        return self.folder / f"{slug}.jsonl"
+
+    def problems(self, studies: Container[str]) -> Iterator[str]:
+        """Find what is wrong with each file: one that is not in form, or is about other studies."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            try:
+                values = self.values(path.stem)
+            except DataError as error:
+                yield str(error)
+                continue
+            strange = [study for study in values if study not in studies]
+            if values and len(strange) == len(values):
+                yield f"{path}: none of its {len(values):,} studies is in the data ('{strange[0]}')"
+
+    def _load(self, slug: str) -> dict[str, Any]:
+        path = self.path(slug)
+        if not path.is_file():
+            return {}
+        values: dict[str, Any] = {}
+        with path.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                study, value = _line(line, f"{path}, line {number}")
+                if study in values:
+                    raise DataError(f"{path}, line {number}: study '{study}' has a line already")
+                values[study] = value
+        return values
+
+
+def _line(text: str, place: str) -> tuple[str, Any]:
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}: is not JSON (column {error.colno}: {error.msg})") from error
+    if not (isinstance(data, dict) and isinstance(data.get("id"), str) and "value" in data):
+        raise DataError(f'{place}: expected {{"id": "…", "value": …}}')
+    return data["id"], data["value"]
