@@ -1,1 +1,1 @@
-"""Scores by named protocol."""
+"""Scores of generated reports, by named protocol."""

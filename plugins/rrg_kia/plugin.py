@@ -1,0 +1,58 @@
+"""What this plugin offers; imports no torch, so that components are listed in a blink."""
+
+from rrgcore import Component, hookimpl
+
+
+@hookimpl
+def rrg_components() -> list[Component]:
+    """Offer KIA's objectives, its joint space and its knowledge-guided maskings."""
+    return [
+        Component(
+            "objective",
+            "mim",
+            "rrg_kia.mim:MaskedImageModeling",
+            "reconstruct masked patches with the report's help",
+        ),
+        Component(
+            "objective",
+            "mlm",
+            "rrg_kia.mlm:MaskedLanguageModeling",
+            "name masked words with the images' help",
+        ),
+        Component(
+            "objective",
+            "irc",
+            "rrg_kia.irc:ImageReportContrast",
+            "contrast images and reports against a momentum queue",
+        ),
+        Component(
+            "objective",
+            "irm",
+            "rrg_kia.irm:ImageReportMatching",
+            "tell matching pairs from hard negatives",
+        ),
+        Component(
+            "part",
+            "projections",
+            "rrg_kia.projections:Projections",
+            "one linear map a modality into a joint space",
+        ),
+        Component(
+            "masking",
+            "anatomy",
+            "rrg_kia.anatomy:AnatomyMasking",
+            "hide the patches of the landmarks a report mentions",
+        ),
+        Component(
+            "masking",
+            "graph",
+            "rrg_kia.graph:GraphMasking",
+            "hide the observations or the anatomy of each sentence",
+        ),
+        Component(
+            "masking",
+            "label",
+            "rrg_kia.label:LabelMasking",
+            "ask for 14 observations: present or absent",
+        ),
+    ]
