@@ -125,7 +125,7 @@ class Features:
             return cast(Decoded, self.parts.decoder(self.visual, self.batch.report))
 
     def image_given_text(self, patch_mask: Bool[Tensor, "b v n"]) -> Float[Tensor, "b v n d"]:
-        """Return features of masked images that read the report: patches only, an absent view is 0."""
+        """Return patch features of masked images that read the report; zeros for an absent view."""
         encoder = cast(ImageGivenText, self.parts.encoder)
         present = self.batch.present
         study = repeat(

@@ -186,7 +186,7 @@ class Trunk(Part):
 
     dim: int
     context_dim: int
-    """Width of what it attends to."""
+    """Width of what it attends to; 0 where it attends to nothing."""
     heads: int
     norm: str
     """"pre" or "post": pretrained weights fit only one of the two."""

@@ -1,0 +1,166 @@
+"""What a run is worth on a split: scores beside baselines, and whether its tasks do what they are for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast, final
+
+import numpy as np
+from accelerate import Accelerator
+
+from rrgcore.checkpoint import load_model
+from rrgcore.data import study_rng
+from rrgcore.errors import DataError
+from rrgcore.evaluate import (
+    Prediction,
+    distinct_share,
+    generate_reports,
+    score,
+    score_beside_baselines,
+)
+from rrgcore.folder import RunFolder
+from rrgcore.interfaces import Embeds, Metric, Reconstructs
+from rrgcore.model import ReportModel
+from rrgcore.plan import Plan
+from rrgcore.probes import reconstruction, retrieval
+from rrgcore.settings import Split
+from rrgcore.studies import Studies
+from rrgcore.types import Scores
+from rrgcore.watch import Watcher
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Everything measured on a split."""
+
+    split: Split
+    predictions: Sequence[Prediction]
+    scores: Mapping[str, Scores]
+    baselines: Mapping[str, Mapping[str, Scores]]
+    shuffled: Mapping[str, Scores]
+    """The same model with the split's images exchanged among its studies."""
+    probes: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what scores.json says."""
+        return {
+            "split": self.split,
+            "studies": len(self.predictions),
+            "protocols": {name: dict(found.values) for name, found in self.scores.items()},
+            "fingerprint": {name: found.fingerprint for name, found in self.scores.items()},
+            "missing": {
+                key: why for found in self.scores.values() for key, why in found.missing.items()
+            },
+            "baselines": {
+                name: {metric: dict(found.values) for metric, found in scores.items()}
+                for name, scores in self.baselines.items()
+            },
+            "distinct": distinct_share(self.predictions),
+            "shuffled images": {name: dict(f.values) for name, f in self.shuffled.items()},
+            "probes": dict(self.probes),
+        }
+
+
+def assess(
+    *,
+    plan: Plan,
+    model: ReportModel,
+    studies: Studies,
+    metrics: Mapping[str, Metric],
+    folder: RunFolder,
+    accelerator: Accelerator,
+    watcher: Watcher,
+    split: Split,
+) -> Assessment:
+    """Generate over a split with the run's best checkpoint, score, and probe.
+
+    Leaves the best checkpoint's weights in the model.
+    """
+    load_model(folder.best, model)
+    loader = studies.loader(
+        model,
+        split,
+        training=False,
+        batch_size=plan.evaluation.batch_size,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+    )
+    predictions = generate_reports(
+        model, loader, plan.generation, accelerator, watcher, f"writing {split} reports"
+    )
+    shuffled: dict[str, Scores] = {}
+    if plan.evaluation.probes and len(studies[split]) > 1:
+        loader.studies = exchanged(loader.studies, plan.seed)
+        others = generate_reports(
+            model, loader, plan.generation, accelerator, watcher, "the same with images exchanged"
+        )
+        shuffled = score(others, metrics, quick=True)
+    watcher.note("scoring")
+    if plan.evaluation.baselines:
+        scores, baselines = score_beside_baselines(
+            predictions, studies.reports("train"), metrics, seed=plan.seed
+        )
+    else:
+        scores, baselines = score(predictions, metrics), {}
+    probes: dict[str, Any] = {}
+    if plan.evaluation.probes:
+        probes = _probe(plan, model, studies, folder, accelerator, watcher, split)
+        load_model(folder.best, model)
+    return Assessment(split, predictions, scores, baselines, shuffled, probes)
+
+
+def exchanged(studies: Sequence[Any], seed: int) -> list[Any]:
+    """Give every study another one's images: a random cycle, so that none keeps its own."""
+    order = study_rng(seed, 0, "", "exchange").permutation(len(studies))
+    exchanged = list(studies)
+    for i, j in zip(order, np.roll(order, 1), strict=True):
+        exchanged[i] = replace(studies[i], images=studies[j].images, views=studies[j].views)
+    return exchanged
+
+
+def _probe(
+    plan: Plan,
+    model: ReportModel,
+    studies: Studies,
+    folder: RunFolder,
+    accelerator: Accelerator,
+    watcher: Watcher,
+    split: Split,
+) -> dict[str, Any]:
+    """Probe objectives, each with the best checkpoint of the last stage that trained it.
+
+    A later stage without an objective moves the parts under its head, and the probe would measure that.
+    """
+    found: dict[str, Any] = {}
+    for stage in reversed(plan.stages):
+        trained = [name for name in plan.stage_weights(stage) if plan.stage_weights(stage)[name]]
+        pending = [
+            name
+            for name in trained
+            if name not in found and isinstance(model.objectives[name], (Embeds, Reconstructs))
+        ]
+        if not pending:
+            continue
+        load_model(folder.checkpoint(stage, "best"), model)
+        for name in pending:
+            rng = study_rng(plan.seed, 0, name, "probe")
+            kept: dict[str, Any] = {"stage": stage}
+            try:
+                loader = studies.loader(model, split, training=False, objectives=[name])
+            except DataError as error:
+                watcher.note(f"{name} is not probed: {error}")
+                continue
+            common: dict[str, Any] = {
+                "rng": rng,
+                "watcher": watcher,
+                "device": accelerator.device,
+            }
+            if isinstance(model.objectives[name], Reconstructs):
+                kept |= reconstruction(model, name, loader, **common)
+            else:
+                kept |= retrieval(model, loader, **common)
+            found[name] = {
+                key: asdict(cast(Any, value)) if hasattr(value, "low") else value
+                for key, value in kept.items()
+            }
+    return found

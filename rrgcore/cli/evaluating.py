@@ -1,0 +1,39 @@
+"""`rrg evaluate`: generate and score again."""
+
+import json
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins
+from rrgcore.settings import Split
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    as_json: Json = False,
+    plugin: PluginFiles = None,
+    no_plugin: NoPlugins = None,
+) -> None:
+    """Generate the reports of a split with the best checkpoint and score them again."""
+    if split not in ("train", "val", "test"):
+        raise typer.BadParameter(f"'{split}' is none of train, val, test", param_hint="--split")
+    found = find_plugins(plugin, no_plugin)
+    from rrgcore.cli.display import Display
+    from rrgcore.session import load_run, write_assessment
+
+    with Display(quiet=as_json) as display:
+        loaded = load_run(run, plugins=found)
+        measured = loaded.evaluate(cast(Split, split), watcher=display)
+        write_assessment(loaded.folder, measured)
+        if as_json:
+            typer.echo(json.dumps(measured.to_json(), indent=1, ensure_ascii=False))
+        else:
+            display.assessment(measured.to_json(), loaded.plan)

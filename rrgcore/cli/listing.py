@@ -1,0 +1,99 @@
+"""`rrg list` and `rrg plugins`: what there is, who offers it, from where. Imports no torch."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins
+from rrgcore.errors import RegistryError, did_you_mean
+from rrgcore.registry import KINDS, Entry
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("list")(list_components)
+    app.command("plugins")(list_plugins)
+
+
+def list_components(
+    kind: Annotated[
+        str | None, typer.Argument(help="encoder, adapter, objective, masking, decoder, part, …")
+    ] = None,
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+    plugin: PluginFiles = None,
+    no_plugin: NoPlugins = None,
+) -> None:
+    """List components, and the installed recipes."""
+    from rrgcore.recipe import list_recipes
+
+    found = find_plugins(plugin, no_plugin)
+    wanted = kind and kind.lower().removesuffix("s")
+    if wanted in ("recipe",):
+        typer.echo("\n".join(list_recipes()))
+        return
+    if wanted is not None and wanted not in KINDS:
+        raise RegistryError(
+            f"there is no kind '{kind}'.{did_you_mean(wanted, KINDS)}\n"
+            f"Kinds: {', '.join([*KINDS, 'recipe'])}"
+        )
+    entries = list(found.registry.entries(wanted))
+    if as_json:
+        rows = [{**asdict(entry.component), "plugin": entry.plugin} for entry in entries]
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+    elif markdown:
+        typer.echo(_markdown(entries))
+    else:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("kind", "name", "what it is", "plugin"):
+            table.add_column(heading, overflow="fold")
+        for entry in entries:
+            part = entry.component
+            table.add_row(part.kind, part.name, part.summary, entry.plugin)
+        console = Console()
+        console.print(table)
+        if wanted is None:
+            console.print(f"\nrecipes: {', '.join(list_recipes())}", highlight=False)
+
+
+def list_plugins(
+    as_json: Json = False, plugin: PluginFiles = None, no_plugin: NoPlugins = None
+) -> None:
+    """List plugins: where each comes from, and how much it offers."""
+    found = find_plugins(plugin, no_plugin)
+    rows = [
+        {
+            "name": plugin.name,
+            "from": plugin.origin,
+            "version": plugin.version,
+            "components": len(plugin.components),
+            "left out": plugin.blocked,
+        }
+        for plugin in found.plugins
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in rows[0] if rows else ():
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*(str(value) if value is not False else "" for value in row.values()))
+    Console().print(table)
+
+
+def _markdown(entries: Iterable[Entry]) -> str:
+    lines: list[str] = []
+    kind = None
+    for entry in entries:
+        part = entry.component
+        if part.kind != kind:
+            kind = part.kind
+            lines += ["", f"## {kind}", "", "| name | what it is | plugin |", "| --- | --- | --- |"]
+        lines.append(f"| `{part.name}` | {part.summary} | {entry.plugin} |")
+    return "\n".join(lines).strip()

@@ -1,0 +1,113 @@
+"""`rrg check` and `rrg show`: a recipe, before anything is built."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rrgcore.cli.options import (
+    Json,
+    NoPlugins,
+    Overrides,
+    PluginFiles,
+    RecipeName,
+    Variants,
+    find_plugins,
+)
+from rrgcore.errors import UserError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("check")(check)
+    app.command("show")(show)
+
+
+def check(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE... [ADDRESS=VALUE]...", help="Recipes, overrides.")
+    ],
+    variant: Variants = None,
+    all_variants: Annotated[
+        bool, typer.Option("--all-variants", help="Each variant too, one at a time.")
+    ] = False,
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Open every image of the data.")
+    ] = True,
+    plugin: PluginFiles = None,
+    no_plugin: NoPlugins = None,
+) -> None:
+    """Find everything that is wrong with recipes and their data; builds and allocates nothing."""
+    from rrgcore import load_recipe
+
+    found = find_plugins(plugin, no_plugin)
+    names = [name for name in recipes if "=" not in name]
+    overrides = [name for name in recipes if "=" in name]
+    problems: list[str] = []
+    for name in names:
+        chosen: list[list[str]] = [list(variant or [])]
+        if all_variants:
+            available = load_recipe(name, plugins=found).recipe.available
+            chosen += [[*chosen[0], extra] for extra in available]
+        for variants in chosen:
+            title = " ".join([name, *(f"--variant {v}" for v in variants)])
+            try:
+                session = load_recipe(name, variants=variants, overrides=overrides, plugins=found)
+                session.check(images=images)
+                typer.echo(f"{title}: good")
+            except UserError as error:
+                problems.append(f"{title}\n{error}" if variants else str(error))
+    if problems:
+        typer.echo("\n\n".join(problems), err=True)
+        raise typer.Exit(2)
+
+
+def show(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    variant: Variants = None,
+    as_json: Json = False,
+    plugin: PluginFiles = None,
+    no_plugin: NoPlugins = None,
+) -> None:
+    """Show a recipe with every default filled in, and count its parameters."""
+    from rrgcore import load_recipe
+    from rrgcore.recipe import dump_recipe
+
+    found = find_plugins(plugin, no_plugin)
+    shown = load_recipe(
+        recipe, variants=variant or (), overrides=overrides or (), plugins=found
+    ).show()
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "recipe": shown.values,
+                    "parameters": [asdict(weight) for weight in shown.weights],
+                    "not at hand": list(shown.absent),
+                },
+                indent=1,
+                ensure_ascii=False,
+            )
+        )
+        return
+    typer.echo(dump_recipe(shown.values))
+    table = Table(box=None, pad_edge=False, title="parameters", title_justify="left")
+    table.add_column("part")
+    table.add_column("trainable", justify="right")
+    table.add_column("frozen", justify="right")
+    counted = [weight for weight in shown.weights if "twin" not in weight.part]
+    twins = [weight for weight in shown.weights if "twin" in weight.part]
+    for weight in counted:
+        table.add_row(weight.part, f"{weight.trainable:,}", f"{weight.frozen:,}" if weight.frozen else "")
+    table.add_section()
+    trainable, frozen = (sum(getattr(w, k) for w in counted) for k in ("trainable", "frozen"))
+    table.add_row("all", f"{trainable:,}", f"{frozen:,}" if frozen else "")
+    for weight in twins:
+        table.add_row(weight.part, "", f"{weight.frozen:,}")
+    Console().print(table)
+    for line in shown.absent:
+        typer.echo(f"not at hand: {line}")

@@ -1,0 +1,90 @@
+"""A checked recipe: what is to be built, with every name resolved and every value typed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
+
+from rrgcore.recipe import Recipe
+from rrgcore.settings import DataSettings, EvaluationSettings, StageSettings
+from rrgcore.types import Generation
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """That very object from model.shared."""
+
+    key: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A component that will be built from its options."""
+
+    kind: str
+    name: str
+    cls: type
+    options: Mapping[str, Any]
+    """Values, and nested Blocks and Refs."""
+    address: str
+
+    def walk(self) -> Iterator["Block"]:
+        """Iterate over this block and those nested in it."""
+        yield self
+        for value in self.options.values():
+            if isinstance(value, Block):
+                yield from value.walk()
+
+    def refs(self) -> Iterator[str]:
+        """Iterate over the shared parts that this block or one nested in it refers to."""
+        for value in self.options.values():
+            if isinstance(value, Ref):
+                yield value.key
+            elif isinstance(value, Block):
+                yield from value.refs()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a run needs to know before anything is built."""
+
+    recipe: Recipe
+    seed: int
+    data: DataSettings
+    dataset: Block
+    annotators: Mapping[type, Block]
+    shared: Mapping[str, Block]
+    encoder: Block
+    adapter: Block
+    decoder: Block
+    text_encoder: Block | None
+    views: Literal["concat", "mean"]
+    freeze: tuple[str, ...]
+    objectives: Mapping[str, Block]
+    weights: Mapping[str, float]
+    stages: Mapping[str, StageSettings]
+    generation: Generation
+    evaluation: EvaluationSettings
+    metrics: Mapping[str, Block]
+    init: Mapping[str, str] = field(default_factory=dict)
+
+    def blocks(self) -> Iterator[Block]:
+        """Iterate over every component of the model, nested ones included."""
+        roots = [*self.shared.values(), self.encoder, self.adapter, self.decoder]
+        roots += [self.text_encoder] if self.text_encoder else []
+        for root in (*roots, *self.objectives.values()):
+            yield from root.walk()
+
+    def stage_weights(self, stage: str) -> Mapping[str, float]:
+        """Return the weights of the objectives that take part in a stage."""
+        only = self.stages[stage].only
+        return {
+            name: weight for name, weight in self.weights.items() if only is None or name in only
+        }
+
+    def reads(self) -> tuple[type, ...]:
+        """Return the annotation classes that some component reads."""
+        kinds = [kind for block in self.blocks() for kind in getattr(block.cls, "reads", ())]
+        return tuple(dict.fromkeys(kinds))

@@ -1,0 +1,239 @@
+"""Recipe files: found, read, and put together from `extends`, variants and overrides.
+
+What comes out is a plain dict, with the file and line of every value. What the values mean is
+`rrgcore.check`'s business; here only the grammar's own keys are known.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, final
+
+from rrgcore.errors import Problem, RecipeError, UserError, did_you_mean
+from rrgcore.grammar import check_grammar
+from rrgcore.merge import Merger, addresses
+from rrgcore.overrides import apply_override
+from rrgcore.yaml_loader import OFF, Node, Origin, dump_yaml, plain, read_yaml, shown
+
+PACKAGE = "rrg_recipes"
+"""The import package as which the folder `recipes` is installed."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A recipe with its variants and overrides applied."""
+
+    name: str
+    source: str
+    """The path or name it was asked for by."""
+    values: dict[str, Any]
+    origins: dict[str, Origin]
+    """For each address, where its value was said last."""
+    variants: tuple[str, ...]
+    overrides: tuple[str, ...]
+    available: tuple[str, ...]
+    """Every variant it offers, inherited ones first."""
+
+    def origin(self, address: str) -> Origin | None:
+        """Return where an address was said, or the nearest one above it."""
+        while address:
+            if (found := self.origins.get(address)) is not None:
+                return found
+            address = re.sub(r"(\[\d+\]|\.?[^.\[]*)$", "", address)
+        return None
+
+
+def load_recipe(
+    path: str | Path, *, overrides: Sequence[str] = (), variants: Sequence[str] = ()
+) -> Recipe:
+    """Read a recipe, by path or by packaged name, and apply variants and then overrides, in order.
+
+    Raises RecipeError with everything that is wrong with its text, UserError where there is none.
+    """
+    source = str(path)
+    found = find_recipe(source)
+    files, problems = _family(found, source)
+    known = {
+        address
+        for file in files
+        for fragment in (file.body, *file.variants.values())
+        for address in addresses(fragment)
+    }
+    merger = Merger(known)
+    root = Node({}, Origin(source, None))
+    offered: dict[str, list[Node]] = {}
+    for file in reversed(files):
+        root = merger.merge(root, file.body)
+        for name, fragment in file.variants.items():
+            if fragment.value is OFF:
+                offered.pop(name, None)
+            else:
+                # one after the other is what merging the two fragments would mean
+                offered.setdefault(name, []).append(fragment)
+    for name in variants:
+        if name not in offered:
+            text = (
+                f"no variant is called '{name}'.{did_you_mean(name, offered)}\n"
+                f"Variants: {', '.join(offered) or 'none'}"
+            )
+            problems.append(Problem(f"--variant {name}", text))
+        for fragment in offered.get(name, ()):
+            root = merger.merge(root, fragment)
+    problems += merger.problems
+    for override in overrides:
+        root, wrong = apply_override(root, override, variants=offered)
+        problems += wrong
+    if problems:
+        raise RecipeError(source, problems)
+    return Recipe(
+        name=found.stem,
+        source=source,
+        values=plain(root),
+        origins=dict(_origins(root, "")),
+        variants=tuple(variants),
+        overrides=tuple(overrides),
+        available=tuple(offered),
+    )
+
+
+def dump_recipe(values: Mapping[str, Any]) -> str:
+    """Write values as YAML that `load_recipe` reads back to the same values."""
+    return dump_yaml(values)
+
+
+def expand(value: str) -> str:
+    """Fill in `$NAME` and `${NAME}` from the environment; raises ValueError for an unset one."""
+
+    def look_up(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if not (found := os.environ.get(name)):
+            raise ValueError(
+                f"the environment variable {name} in '{value}' is not set: export {name}=…"
+            )
+        return found
+
+    return re.sub(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))", look_up, value, flags=re.ASCII)
+
+
+# ---- finding --------------------------------------------------------------------------------
+
+
+def list_recipes() -> dict[str, Path]:
+    """Return the recipes that are installed with rrg, by name: kia_graph, mixed/vit_irc_llama."""
+    spec = find_spec(PACKAGE)
+    folders = (spec.submodule_search_locations or ()) if spec is not None else ()
+    found = {
+        file.relative_to(folder).with_suffix("").as_posix(): file
+        for folder in map(Path, folders)
+        for file in folder.rglob("*.yaml")
+    }
+    return dict(sorted(found.items()))
+
+
+def find_recipe(name: str) -> Path:
+    """Return the path of a recipe: a file, or one installed with rrg, with or without its ending.
+
+    Raises UserError with the nearest name and the list.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    known = list_recipes()
+    key = name.removesuffix(".yaml")
+    if key in known:
+        return known[key]
+    near = did_you_mean(key, known) or did_you_mean(path.stem, known)
+    here = (
+        "is a folder, not a recipe" if path.is_dir() else "is no file, and no recipe of rrg's own"
+    )
+    raise UserError(f"'{name}' {here}.{near}\nRecipes: {', '.join(known) or 'none installed'}")
+
+
+# ---- reading --------------------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file's own text, without what it extends."""
+
+    body: Node
+    variants: Mapping[str, Node]
+
+
+def _family(path: Path, source: str) -> tuple[list[_File], list[Problem]]:
+    """Read a recipe and what it extends, the youngest first."""
+    asked_for = source
+    files: list[_File] = []
+    problems: list[Problem] = []
+    seen: dict[Path, str] = {}
+    while True:
+        seen[path.resolve()] = source
+        node, wrong = _read(path, source)
+        problems += wrong
+        if node is None:
+            # variants and overrides of half a recipe would bring problems that are not there
+            raise RecipeError(asked_for, problems)
+        file, parent = _parts(node)
+        files.append(file)
+        if parent is None:
+            return files, problems
+        try:
+            path, source = _parent(parent, path, source, seen)
+        except UserError as error:
+            origin = parent.origin
+            problems.append(Problem("extends", str(error), origin.line, origin.file))
+            raise RecipeError(asked_for, problems) from error
+
+
+def _read(path: Path, source: str) -> tuple[Node | None, list[Problem]]:
+    """Read one file and check its keys; no node where there is no mapping to go on with."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        return None, [Problem("", f"cannot be read: {error}", None, source)]
+    node, problems = read_yaml(text, file=source)
+    if node is not None and not isinstance(node.value, dict):
+        found = "a list" if isinstance(node.value, list) else shown(plain(node))
+        text = f"expected a mapping with keys such as model, objectives, stages; got {found}"
+        return None, [*problems, Problem("", text, node.origin.line, source)]
+    return node, problems + (list(check_grammar(node)) if node is not None else [])
+
+
+def _parts(node: Node) -> tuple[_File, Node | None]:
+    """Take a file apart: its own text, its variants, and what it extends."""
+    children = dict(node.mapping)
+    parent = children.pop("extends", None)
+    variants = children.pop("variants", None)
+    # what is no mapping has been complained of
+    usable = {
+        name: fragment
+        for name, fragment in (variants.mapping if variants is not None else {}).items()
+        if isinstance(fragment.value, dict) or fragment.value is OFF
+    }
+    return _File(Node(children, node.origin), usable), parent
+
+
+def _parent(node: Node, path: Path, source: str, seen: Mapping[Path, str]) -> tuple[Path, str]:
+    """Find what a file extends: a file beside it, or a recipe of rrg's own; and what to call it."""
+    if not isinstance(node.value, str):
+        raise UserError(f"expected the name of one recipe file, got {shown(plain(node))}")
+    beside = path.parent / node.value
+    if beside.is_file():
+        found, name = beside, os.path.normpath(Path(source).parent / node.value)
+    else:
+        found, name = find_recipe(node.value), node.value
+    if found.resolve() in seen:
+        raise UserError(f"a recipe cannot extend itself: {' → '.join([*seen.values(), name])}")
+    return found, name
+
+
+def _origins(node: Node, address: str) -> Iterator[tuple[str, Origin]]:
+    for key, child in node.mapping.items():
+        where = f"{address}.{key}" if address else key
+        yield where, child.origin
+        yield from _origins(child, where)

@@ -1,0 +1,118 @@
+"""The sections of a recipe that are core's own, typed; components bring their options themselves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
+
+Split = Literal["train", "val", "test"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSettings:
+    """How studies become batches; every other key of `data` is an option of the dataset."""
+
+    image_size: int = 224
+    """Pixels; images are resized to a square, never cropped or flipped."""
+    batch_size: int = 16
+    max_report_tokens: int = 100
+    """Longer reports are cut for training (a warning counts them); references are scored whole."""
+    min_word_count: int = 1
+    """For the tokenizer `words`: rarer words of the training reports become [UNK]."""
+    workers: int = 0
+    limit: int | None = None
+    """Only the first so many studies of each split."""
+    splits: Mapping[Split, str] = field(default_factory=dict)
+    """Which of the data's splits plays a role, where it is not the one of that name."""
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "batch_size", "max_report_tokens", "min_word_count"):
+            _positive(name, getattr(self, name))
+        if self.limit is not None:
+            _positive("limit", self.limit)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerSettings:
+    """A class of torch.optim by name, and its arguments."""
+
+    name: str = "AdamW"
+    lr: float = 1e-4
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The class's other arguments, checked against its signature."""
+    lr_of: Mapping[str, float] = field(default_factory=dict)
+    """Learning rates of single parts (`encoder: 1e-5`)."""
+    exempt: bool = True
+    """Whether biases, norms and other vectors are spared weight decay."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleSettings:
+    """A class of torch.optim.lr_scheduler by name, its arguments, and when it steps."""
+
+    name: str = "ConstantLR"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    every: Literal["epoch", "step"] = "epoch"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSettings:
+    """One stretch of training."""
+
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings
+    epochs: int | None = None
+    steps: int | None = None
+    """Exactly one of epochs and steps."""
+    warmup: int = 0
+    """Optimizer steps over which the learning rate rises from zero."""
+    only: tuple[str, ...] | None = None
+    """The objectives that take part; all of them when None."""
+    start_from: Literal["last", "best"] = "last"
+    """Which weights of the stage before."""
+    continues: bool = False
+    """Whether the schedule goes on where the stage before ended it, since this one names none."""
+    evaluate_every: int = 1
+    """Epochs between validations; the last epoch is always validated."""
+    patience: int | None = None
+    """Stop after so many validations without a better score."""
+    precision: Precision = "fp32"
+    clip: float | None = None
+    """Largest norm of the gradient."""
+    accumulate: int = 1
+    freeze: tuple[str, ...] = ()
+    """Parts that stand still in this stage."""
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("a stage needs either `epochs` or `steps`, and not both")
+        for name in ("epochs", "steps", "evaluate_every", "accumulate"):
+            if (value := getattr(self, name)) is not None:
+                _positive(name, value)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSettings:
+    """What is measured, and which score decides."""
+
+    select: str = "CIDEr"
+    """The validation score by which the best checkpoint is chosen; `last` keeps the newest."""
+    batch_size: int | None = None
+    """Studies generated at a time; the training batch size when None."""
+    val_studies: int | None = None
+    """Validate on the first so many studies only."""
+    val_beams: int | None = None
+    """Beams while validating; those of `generation` when None."""
+    baselines: bool = True
+    probes: bool = True
+    """Measure shuffled images, retrieval, masked words and patches on the test split after training."""
+
+
+def _positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"`{name}` is {value}; expected a positive number")

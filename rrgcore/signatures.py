@@ -1,0 +1,142 @@
+"""A constructor's signature is the schema of its options: names, types, defaults, nested components."""
+
+import inspect
+import json
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, Union, cast, final, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from torch import nn
+
+from rrgcore import interfaces
+from rrgcore.registry import KINDS
+from rrgcore.tokens import Tokenizer
+
+WIRING: Mapping[str, str] = {
+    "image_size": "data.image_size",
+    "max_report_tokens": "data.max_report_tokens",
+    "image_dim": "encoder.dim",
+    "grid": "encoder.grid",
+    "visual_dim": "decoder.dim",
+    "text_dim": "text_encoder.text_dim",
+    "tokenizer": "text_encoder.tokenizer (an adapter gets the decoder's)",
+    "token_dim": "decoder.token_dim",
+    "alignment_dim": "adapter.alignment_dim",
+}
+"""Constructor arguments that the model fills in, unless the recipe sets them, and what fills them."""
+
+MISSING = inspect.Parameter.empty
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One constructor argument."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is MISSING
+
+    @property
+    def component(self) -> tuple[str, type] | None:
+        """The kind and class of a nested component, where the annotation is one."""
+        for candidate in (self.annotation, *_members(self.annotation)):
+            if isinstance(candidate, type):
+                for kind, base in KINDS.items():
+                    if issubclass(candidate, getattr(interfaces, base)):
+                        return kind, candidate
+        return None
+
+    @property
+    def is_tokenizer(self) -> bool:
+        """Whether a tokenizer is wanted: a name in the recipe, an object in the constructor."""
+        return Tokenizer in (self.annotation, *_members(self.annotation))
+
+    @property
+    def wired(self) -> bool:
+        """Whether the model fills it in when the recipe does not."""
+        return self.name in WIRING and (self.name != "tokenizer" or self.is_tokenizer)
+
+    @property
+    def expected(self) -> str:
+        """The type, in words."""
+        if self.component is not None:
+            return f"a {self.component[0]} that is {self.component[1].__name__}"
+        return describe(self.annotation)
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return get_args(annotation)
+    return ()
+
+
+def describe(annotation: Any) -> str:
+    """Name a type as a user would."""
+    if annotation is type(None):
+        return "nothing"
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(annotation)))
+    if members := _members(annotation):
+        return " or ".join(describe(member) for member in members)
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+
+
+@cache
+def options_of(cls: type) -> Mapping[str, Option]:
+    """Return the options of a class; asserts the house rule that constructors are keyword-only."""
+    if cls.__init__ in (object.__init__, nn.Module.__init__):  # none of its own
+        return {}
+    hints = get_type_hints(cls.__init__)
+    found: dict[str, Option] = {}
+    for name, parameter in list(inspect.signature(cls).parameters.items()):
+        assert parameter.kind is parameter.KEYWORD_ONLY, (
+            f"{cls.__module__}.{cls.__name__}: argument '{name}' must be keyword-only and named, "
+            "since recipes set options by name"
+        )
+        assert name in hints, (
+            f"{cls.__module__}.{cls.__name__}: argument '{name}' has no type annotation"
+        )
+        found[name] = Option(name, hints[name], parameter.default)
+    return found
+
+
+def has_option(options: Iterable[Option]) -> str:
+    """List options for an error message."""
+    return ", ".join(option.name for option in options) or "none"
+
+
+def check_value(annotation: Any, value: Any) -> Any:
+    """Return a recipe's value as the annotation wants it; raises ValueError that says what was expected.
+
+    Validated as JSON in strict mode: a list may fill a tuple and 1 a float, but "3" is no int and
+    true is no 1.
+    """
+    try:
+        return _adapter(annotation).validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        nested = [d for d in details if d["loc"] and not _members(annotation)]
+        if nested:
+            first = nested[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{where}: {first['msg']}, got {first['input']!r}") from None
+        raise ValueError(f"expected {describe(annotation)}, got {value!r}") from None
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:  # a type that brings its own configuration
+        return cast(TypeAdapter[Any], TypeAdapter(annotation))

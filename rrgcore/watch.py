@@ -1,0 +1,33 @@
+"""What a run tells whoever watches it: core never prints."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from rrgcore.engine import Step
+
+T = TypeVar("T")
+
+
+class Watcher:
+    """Ignores everything; commands and notebooks override what they want to show."""
+
+    def note(self, text: str) -> None:
+        """Hear a sentence that the user should read."""
+
+    def stage(
+        self, name: str, number: int, count: int, steps: int, done: int, epochs: float
+    ) -> None:
+        """Hear that a stage of so many steps begins, or goes on after `done` of them."""
+
+    def step(self, step: Step) -> None:
+        """Hear of an optimizer step."""
+
+    def image_gap(self, gap: float) -> None:
+        """Hear by how much the report loss rises when images are exchanged: above zero, the image is used."""
+
+    def scored(self, title: str, scores: Mapping[str, float], *, best: bool) -> None:
+        """Hear of a validation."""
+
+    def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
+        """Pass items through, showing how far they are."""
+        yield from items
