@@ -1,6 +1,7 @@
 """Plan → ReportModel: order of construction, wiring, references, weights."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast, final
@@ -109,15 +110,22 @@ def build_model(plan: Plan, tokenizers: Tokenizers, *, load_weights: bool = True
     constructor raises passes through.
     """
     builder = _Builder(plan, tokenizers)
-    try:
+    with _refused(plan):
         parts, objectives = builder.parts(), builder.objectives()
-    except BuildError as error:
-        raise _refusal(plan, error.address, str(error)) from error
     if load_weights:
         set_pretrained([parts, *objectives.values()])
     for name in plan.freeze:
         part_of(parts, objectives, name).requires_grad_(False)
     return ReportModel(parts=parts, objectives=objectives)
+
+
+@contextmanager
+def _refused(plan: Plan) -> Iterator[None]:
+    """Turn what a constructor refuses into a problem of the recipe, with its line."""
+    try:
+        yield
+    except BuildError as error:
+        raise _refusal(plan, error.address, str(error)) from error
 
 
 def _refusal(plan: Plan, address: str, text: str) -> RecipeError:
@@ -129,19 +137,24 @@ def _refusal(plan: Plan, address: str, text: str) -> RecipeError:
 
 def make_dataset(plan: Plan) -> Dataset:
     """Build the dataset of a plan; raises DataError where its files are not as they should be."""
-    return cast(Dataset, _Builder(plan, Tokenizers(plan, None)).build(plan.dataset))
+    with _refused(plan):
+        return cast(Dataset, _Builder(plan, Tokenizers(plan, None)).build(plan.dataset))
 
 
 def make_metrics(plan: Plan) -> dict[str, Metric]:
     """Build the metrics of a plan."""
     builder = _Builder(plan, Tokenizers(plan, None))
-    return {name: cast(Metric, builder.build(block)) for name, block in plan.metrics.items()}
+    with _refused(plan):
+        return {name: cast(Metric, builder.build(block)) for name, block in plan.metrics.items()}
 
 
 def make_annotators(plan: Plan) -> dict[type, Annotator]:
     """Build the annotators of a plan, unfitted."""
     builder = _Builder(plan, Tokenizers(plan, None))
-    return {kind: cast(Annotator, builder.build(block)) for kind, block in plan.annotators.items()}
+    with _refused(plan):
+        return {
+            kind: cast(Annotator, builder.build(block)) for kind, block in plan.annotators.items()
+        }
 
 
 def check_assembled(plan: Plan, tokenizers: Tokenizers) -> ReportModel:

@@ -118,14 +118,17 @@ FRAGMENT = Section(
         "init": Open("start", VALUE, dotted=True),
     },
 )
-"""What a variant may say: everything but `extends` and `variants`."""
+"""What a recipe's own text may say: everything but `extends` and `variants`."""
+
+VARIANT = Section("a variant", {"on": VALUE, **FRAGMENT.keys})
+"""What a variant may say: a fragment, and the variants `on` top of which it is meant."""
 
 RECIPE = Section(
     "a recipe",
     {
         "extends": VALUE,
         **FRAGMENT.keys,
-        "variants": Open("variant", Section("a variant", FRAGMENT.keys)),
+        "variants": Open("variant", VARIANT),
     },
 )
 """The whole grammar of a file."""

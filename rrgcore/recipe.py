@@ -74,15 +74,11 @@ def load_recipe(
             else:
                 # one after the other is what merging the two fragments would mean
                 offered.setdefault(name, []).append(fragment)
-    for name in variants:
-        if name not in offered:
-            text = (
-                f"no variant is called '{name}'.{did_you_mean(name, offered)}\n"
-                f"Variants: {', '.join(offered) or 'none'}"
-            )
-            problems.append(Problem(f"--variant {name}", text))
-        for fragment in offered.get(name, ()):
-            root = merger.merge(root, fragment)
+    order, wrong = _stack(variants, offered)
+    problems += wrong
+    for name in order:
+        for fragment in offered[name]:
+            root = merger.merge(root, _without(fragment, "on"))
     problems += merger.problems
     for override in overrides:
         root, wrong = apply_override(root, override, variants=offered)
@@ -98,6 +94,42 @@ def load_recipe(
         overrides=tuple(overrides),
         available=tuple(offered),
     )
+
+
+def _stack(
+    asked_for: Sequence[str], offered: Mapping[str, Sequence[Node]]
+) -> tuple[list[str], list[Problem]]:
+    """Put variants in the order in which they apply, each after those that it is `on` top of."""
+    order: list[str] = []
+    problems: list[Problem] = []
+
+    def add(name: str, above: tuple[str, ...], place: Node | None) -> None:
+        where = f"variants.{above[-1]}.on" if above else f"--variant {name}"
+        line, file = (place.origin.line, place.origin.file) if place else (None, None)
+        if name in above:
+            circle = " → ".join((*above, name))
+            problems.append(Problem(where, f"variants wait for each other: {circle}", line, file))
+        elif name not in offered:
+            text = (
+                f"no variant is called '{name}'.{did_you_mean(name, offered)}\n"
+                f"Variants: {', '.join(offered) or 'none'}"
+            )
+            problems.append(Problem(where, text, line, file))
+        elif name not in order:
+            for fragment in offered[name]:
+                on = fragment.mapping.get("on")
+                below = plain(on) if on is not None else []
+                for each in [below] if isinstance(below, str) else below:
+                    add(each, (*above, name), on)
+            order.append(name)
+
+    for name in asked_for:
+        add(name, (), None)
+    return order, problems
+
+
+def _without(node: Node, key: str) -> Node:
+    return Node({k: v for k, v in node.mapping.items() if k != key}, node.origin)
 
 
 def dump_recipe(values: Mapping[str, Any]) -> str:

@@ -1,0 +1,258 @@
+"""The stack of layers that KIA shares between its components."""
+
+from collections.abc import Callable
+from typing import Literal, final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from rrg_backbones.attention import CrossAttention, KeysValues, SelfAttention, allow
+from rrg_backbones.init import reset
+from rrgcore.api import Trunk, TrunkCache, UserError
+
+
+@final
+class Transformer(Trunk):
+    """X ← LN(SA(X) + X), then X ← LN(CA(X, E) + X) if multimodal, then X ← LN(FFN(X) + X).
+
+    That is `norm: post`, BERT's, with E the features of the other modality. `norm: pre` is ViT's: X
+    ← SA(LN(X)) + X and so on, and one more LN after the last layer. Cross-attention lives in the
+    layers that `cross_layers` names and takes part when a context is given, so one stack is a
+    unimodal encoder, a cross-modal one and a decoder. `context_dim` is `dim` unless said, and 0
+    where no layer attends to a context; `hidden` is 4 × `dim` unless said; `eps` is BERT's 1e-12 or
+    ViT's 1e-6.
+
+    KIA, eq. 1a–1c.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        depth: int,
+        heads: int,
+        norm: Literal["pre", "post"] = "post",
+        cross_layers: Literal["all", "none"] | list[int] = "none",
+        context_dim: int | None = None,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+        eps: float | None = None,
+    ) -> None:
+        super().__init__()
+        if dim % heads:
+            raise UserError(f"dim {dim} is not a multiple of heads {heads}")
+        cross = _layers(cross_layers, depth)
+        self.dim = dim
+        self.depth = depth
+        self.heads = heads
+        self.norm = norm
+        self.context_dim = (context_dim or dim) if cross else 0
+        self.hidden = hidden or 4 * dim
+        self.layers = nn.ModuleList(
+            Layer(
+                dim=dim,
+                heads=heads,
+                hidden=self.hidden,
+                context_dim=self.context_dim if index in cross else 0,
+                pre=norm == "pre",
+                dropout=dropout,
+                eps=eps or _EPS[norm],
+            )
+            for index in range(depth)
+        )
+        self.last_norm = nn.LayerNorm(dim, eps or _EPS[norm]) if norm == "pre" else nn.Identity()
+        reset(self, dim=dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        *,
+        mask: Bool[Tensor, "b n"] | None = None,
+        context: Float[Tensor, "b m c"] | None = None,
+        context_mask: Bool[Tensor, "b m"] | None = None,
+        causal: bool = False,
+    ) -> Float[Tensor, "b n d"]:
+        """Run all layers; cross-attention takes part when there is a context (KIA, eq. 1b)."""
+        self._check(context)
+        allowed, context_allowed = allow(mask, causal=causal), allow(context_mask)
+        for layer in self.layers:
+            x = layer.attend(x, allowed, causal=causal)
+            if context is not None and layer.cross is not None:
+                x = layer.read(x, layer.cross.project(context), context_allowed)
+            x = layer.feed_forward(x)
+        return self.last_norm(x)
+
+    def begin(
+        self,
+        context: Float[Tensor, "b m c"] | None = None,
+        context_mask: Bool[Tensor, "b m"] | None = None,
+    ) -> TrunkCache:
+        """Start causal decoding: project the context once, hold no token yet."""
+        self._check(context)
+        return Cache(
+            context=[
+                None if context is None or layer.cross is None else layer.cross.project(context)
+                for layer in self.layers
+            ],
+            allowed=allow(context_mask),
+        )
+
+    def extend(self, x: Float[Tensor, "b n d"], cache: TrunkCache) -> Float[Tensor, "b n d"]:
+        """Run the next tokens; equals the last `n` rows of the full causal forward."""
+        assert isinstance(cache, Cache), "a cache goes back to the trunk that began it"
+        cache.length += x.shape[1]
+        for index, layer in enumerate(self.layers):
+            x, cache.held[index] = layer.extend(x, cache.held[index])
+            if (keys_values := cache.context[index]) is not None:
+                x = layer.read(x, keys_values, cache.allowed)
+            x = layer.feed_forward(x)
+        return self.last_norm(x)
+
+    def attention(
+        self,
+        x: Float[Tensor, "b n d"],
+        *,
+        mask: Bool[Tensor, "b n"] | None = None,
+        context: Float[Tensor, "b m c"],
+        context_mask: Bool[Tensor, "b m"] | None = None,
+        causal: bool = False,
+    ) -> Float[Tensor, "b l heads n m"]:
+        """Return the cross-attention weights of every layer that has cross-attention."""
+        self._check(context)
+        allowed, context_allowed = allow(mask, causal=causal), allow(context_mask)
+        weights = []
+        for layer in self.layers:
+            x = layer.attend(x, allowed, causal=causal)
+            if layer.cross is not None:
+                keys_values = layer.cross.project(context)
+                weights.append(layer.reading(x, keys_values, context_allowed))
+                x = layer.read(x, keys_values, context_allowed)
+            x = layer.feed_forward(x)
+        return torch.stack(weights, dim=1)
+
+    def _check(self, context: Tensor | None) -> None:
+        if context is None:
+            return
+        assert self.context_dim, "no layer attends to a context: set cross_layers: all in the trunk"
+        assert context.shape[-1] == self.context_dim, (
+            f"the context is {context.shape[-1]} wide and the trunk reads {self.context_dim}: "
+            f"set context_dim: {context.shape[-1]} in the trunk"
+        )
+
+
+_EPS = {"post": 1e-12, "pre": 1e-6}
+
+
+def _layers(cross_layers: str | list[int], depth: int) -> frozenset[int]:
+    if isinstance(cross_layers, str):
+        return frozenset(range(depth) if cross_layers == "all" else ())
+    if beyond := sorted(index for index in cross_layers if not 0 <= index < depth):
+        raise UserError(
+            f"cross_layers names layer {beyond[0]}; with depth {depth} they are 0 to {depth - 1}"
+        )
+    return frozenset(cross_layers)
+
+
+@final
+class Layer(nn.Module):
+    """One layer, as its three sublayers: attend to itself, read a context, feed forward."""
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        heads: int,
+        hidden: int,
+        context_dim: int,
+        pre: bool,
+        dropout: float,
+        eps: float,
+    ) -> None:
+        super().__init__()
+        self.pre = pre
+        self.attention = SelfAttention(dim=dim, heads=heads, dropout=dropout)
+        self.attention_norm = nn.LayerNorm(dim, eps)
+        self.cross: CrossAttention | None = None
+        if context_dim:
+            self.cross = CrossAttention(
+                dim=dim, context_dim=context_dim, heads=heads, dropout=dropout
+            )
+            self.cross_norm = nn.LayerNorm(dim, eps)
+        self.ffn = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.ffn_norm = nn.LayerNorm(dim, eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def attend(
+        self, x: Float[Tensor, "b n d"], allowed: Tensor | None, *, causal: bool
+    ) -> Float[Tensor, "b n d"]:
+        """Run eq. 1a."""
+        return self._add(
+            x, self.attention_norm, lambda y: self.attention(y, allowed, causal=causal)
+        )
+
+    def extend(
+        self, x: Float[Tensor, "b n d"], held: KeysValues | None
+    ) -> tuple[Float[Tensor, "b n d"], KeysValues]:
+        """Run eq. 1a causally on the next tokens."""
+        y, held = self.attention.extend(self.attention_norm(x) if self.pre else x, held)
+        return (x + y if self.pre else self.attention_norm(x + y)), held
+
+    def read(
+        self, x: Float[Tensor, "b n d"], keys_values: Tensor, allowed: Tensor | None
+    ) -> Float[Tensor, "b n d"]:
+        """Run eq. 1b."""
+        cross = self.cross
+        assert cross is not None, "this layer has no cross-attention"
+        return self._add(x, self.cross_norm, lambda y: cross(y, keys_values, allowed))
+
+    def reading(
+        self, x: Float[Tensor, "b n d"], keys_values: Tensor, allowed: Tensor | None
+    ) -> Float[Tensor, "b heads n m"]:
+        """Return the attention weights of eq. 1b."""
+        assert self.cross is not None, "this layer has no cross-attention"
+        return self.cross.weights(self.cross_norm(x) if self.pre else x, keys_values, allowed)
+
+    def feed_forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Run eq. 1c."""
+        return self._add(x, self.ffn_norm, self.ffn)
+
+    def _add(self, x: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.pre:
+            return x + self.dropout(sublayer(norm(x)))
+        return norm(x + self.dropout(sublayer(x)))
+
+
+@final
+class Cache(TrunkCache):
+    """Keys and values of the tokens held, by layer, and of the contexts they read."""
+
+    def __init__(
+        self, *, context: list[KeysValues | None], allowed: Bool[Tensor, "b 1 1 m"] | None
+    ) -> None:
+        self.length = 0
+        self.held: list[KeysValues | None] = [None] * len(context)
+        self.context = context
+        self.allowed = allowed
+        first = next((item for item in context if item is not None), None)
+        # which context each row reads: the beams of a study read one copy
+        self._source = None if first is None else torch.arange(first.shape[1], device=first.device)
+
+    def select(self, rows: Int[Tensor, " b"]) -> None:
+        """Keep these rows, in this order; contexts are copied only where rows leave their study."""
+        self.held = [None if held is None else held.index_select(1, rows) for held in self.held]
+        if self._source is None:
+            return
+        read = self._source.unique_consecutive()
+        source = self._source[rows]
+        kept, counts = source.unique_consecutive(return_counts=True)
+        if bool((counts != counts[0]).any()):
+            kept, counts = source, torch.ones_like(source)
+        self._source = torch.arange(len(kept), device=rows.device).repeat_interleave(counts)
+        if torch.equal(kept, read):
+            return
+        self.context = [
+            None if item is None else item.index_select(1, kept) for item in self.context
+        ]
+        if self.allowed is not None:
+            self.allowed = self.allowed.index_select(0, kept)
