@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import torch
 from safetensors.torch import load_file
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 
 from rrg_backbones.transformer import Transformer
 from rrgcore.api import WeightsError
+from rrgcore.hub import hub_reachable
 
 _FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
 _INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -109,21 +108,6 @@ def _read_hub(name: str, repository: str) -> Checkpoint:
     except (HfHubHTTPError, HFValidationError) as error:
         raise WeightsError(absent(name, repository)) from error
     raise WeightsError(absent(name, repository))
-
-
-def hub_reachable() -> bool:
-    """Ask the hub once; its own client asks six times over three quarters of a minute."""
-    from huggingface_hub import constants
-
-    if constants.is_offline_mode():
-        return False
-    try:
-        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=5).close()
-    except HTTPError:
-        return True  # it answered
-    except OSError:
-        return False
-    return True
 
 
 def absent(name: str, repository: str) -> str:
