@@ -16,6 +16,7 @@ from rrg_backbones.weights import set_parameters
 from rrg_backbones.weights_bert import read_bert
 from rrgcore.api import (
     Attends,
+    CrossModal,
     Decoded,
     Decoder,
     EmbedsTokens,
@@ -37,7 +38,7 @@ START = "[START]"
 
 
 @final
-class Bert(Decoder, TextGivenImage, EmbedsTokens, Attends, Pretrained, MayLack):
+class Bert(Decoder, TextGivenImage, EmbedsTokens, Attends, CrossModal, Pretrained, MayLack):
     """X_0 = LN(word + position + type), then a trunk: T-Enc alone, T-CMEnc with an image, T-Dec.
 
     L_RG = −1/N Σ_i log P(x_i | x_<i, v): the report is read with [START] in place of its [CLS]
@@ -165,6 +166,11 @@ class Bert(Decoder, TextGivenImage, EmbedsTokens, Attends, Pretrained, MayLack):
             bias=self.head.bias,
         )
         return set_parameters(self, values, self.weights)
+
+    def cross_modal(self) -> list[nn.Module]:
+        """Return what T-Enc does without: the head, and a `cross_trunk` of its own."""
+        separate = self.cross_trunk is not None and self.cross_trunk is not self.trunk
+        return [self.head, *([self._reader] if separate else [])]
 
     def lacks(self, capability: type) -> str | None:
         """Say that no layer of the trunk reads an image."""

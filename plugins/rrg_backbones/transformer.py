@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from rrg_backbones.attention import CrossAttention, KeysValues, SelfAttention, allow
 from rrg_backbones.init import reset
-from rrgcore.api import Trunk, TrunkCache, UserError
+from rrgcore.api import CrossModal, Trunk, TrunkCache, UserError
 
 
 @final
-class Transformer(Trunk):
+class Transformer(Trunk, CrossModal):
     """X ← LN(SA(X) + X), then X ← LN(CA(X, E) + X) if multimodal, then X ← LN(FFN(X) + X).
 
     That is `norm: post`, BERT's, with E the features of the other modality. `norm: pre` is ViT's: X
@@ -130,6 +130,10 @@ class Transformer(Trunk):
                 x = layer.read(x, keys_values, context_allowed)
             x = layer.feed_forward(x)
         return torch.stack(weights, dim=1)
+
+    def cross_modal(self) -> list[nn.Module]:
+        """Return what runs only with a context."""
+        return [m for layer in self.layers if layer.cross for m in (layer.cross, layer.cross_norm)]
 
     def _check(self, context: Tensor | None) -> None:
         if context is None:

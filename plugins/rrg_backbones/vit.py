@@ -10,6 +10,7 @@ from rrg_backbones.stem import ConvStem, LinearStem
 from rrg_backbones.weights import set_parameters
 from rrg_backbones.weights_vit import pixel_statistics, read_vit
 from rrgcore.api import (
+    CrossModal,
     Encoded,
     ImageGivenText,
     MayLack,
@@ -21,13 +22,13 @@ from rrgcore.api import (
 
 
 @final
-class ViT(VisualEncoder, ImageGivenText, Pretrained, MayLack):
+class ViT(VisualEncoder, ImageGivenText, CrossModal, Pretrained, MayLack):
     """X_0 = [x_cls; E p_1; …; E p_n] + P, then a trunk: I-Enc alone, I-CMEnc with a text.
 
     Masked patches become a learned token after the projection E and before the positions P, so that
     the trunk still knows where they were (SimMIM). The text is read by the same trunk, or by
     `cross_trunk` where nothing is to be shared. `stem: conv` projects in two strided steps with a
-    norm and a GELU between; it learns sooner than one linear map and, like it, never looks outside
+    GELU between; it learns sooner than one linear map and, like it, never looks outside
     a patch, so a masked patch cannot leak. A `post` trunk gets normalised embeddings, as BERT's; a
     `pre` trunk normalises them itself.
 
@@ -100,6 +101,11 @@ class ViT(VisualEncoder, ImageGivenText, Pretrained, MayLack):
             trunks["cross_trunk"] = self.cross_trunk
         values = read_vit(self.weights, trunks=trunks, stem=self.stem, grid=self.grid)
         return set_parameters(self, values, self.weights)
+
+    def cross_modal(self) -> list[nn.Module]:
+        """Return what only I-CMEnc runs: a `cross_trunk` of its own."""
+        separate = self.cross_trunk is not None and self.cross_trunk is not self.trunk
+        return [self._reader] if separate else []
 
     def lacks(self, capability: type) -> str | None:
         """Say that no layer of the trunk reads a text."""
