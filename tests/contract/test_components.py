@@ -1,0 +1,132 @@
+"""Every component of this repository keeps the contract that third parties are held to."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrgcore import Component, discover
+from rrgcore.registry import KINDS
+from rrgcore.testing import check_component, make_study
+
+from ..conftest import write_r2gen
+
+NAMES = Path(__file__).parent / "components.txt"
+FOUND = discover()
+OURS = {
+    (component.kind, component.name): component
+    for plugin in FOUND.plugins
+    if plugin.origin == "rrg"
+    for component in plugin.components
+}
+
+
+OPTIONS: Mapping[str, Callable[[Path], Mapping[str, Any]]] = {
+    "adapter identity": lambda _: {"image_dim": 16, "visual_dim": 16},
+    "dataset phantom": lambda _: {"train": 3, "val": 2, "test": 2, "lateral": True},
+    "dataset r2gen": lambda folder: {"root": str(write_r2gen(folder / "r2gen"))},
+    "encoder vit": lambda _: {"patch_size": 8},
+    "metric coco": lambda _: {"meteor": False},  # Java takes seconds; tests/metrics has it
+    "metric phantom_findings": lambda _: {
+        "studies": [
+            make_study("a", report="small left pleural effusion ."),
+            make_study("b", report="no pneumothorax ."),
+            make_study("c", report="the heart is mildly enlarged ."),
+        ]
+    },
+    "part transformer": lambda _: {"dim": 16, "depth": 2, "heads": 2, "cross_layers": "all"},
+}
+"""What is needed beyond defaults and fakes: a size that has none, data on disk."""
+
+MORE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "linear with a norm": ("adapter linear", {"norm": True}),
+    "vit with a convolutional stem": ("encoder vit", {"patch_size": 8, "stem": "conv"}),
+    "vit on a trunk of its own plugin": (
+        "encoder vit",
+        {"patch_size": 16, "trunk": {"name": "transformer", "dim": 16, "depth": 1, "heads": 2}},
+    ),
+    "vit with a cross trunk": (
+        "encoder vit",
+        {
+            "patch_size": 8,
+            "trunk": {"name": "transformer", "dim": 16, "depth": 1, "heads": 2},
+            "cross_trunk": {
+                "name": "transformer",
+                "dim": 16,
+                "depth": 1,
+                "heads": 2,
+                "cross_layers": "all",
+            },
+        },
+    ),
+    "bert on a post trunk": (
+        "decoder bert",
+        {
+            "trunk": {
+                "name": "transformer",
+                "dim": 16,
+                "depth": 2,
+                "heads": 2,
+                "norm": "post",
+                "cross_layers": "all",
+            }
+        },
+    ),
+    "bert that encodes texts only": (
+        "decoder bert",
+        {"trunk": {"name": "transformer", "dim": 16, "depth": 1, "heads": 2}},
+    ),
+    "transformer before and after": (
+        "part transformer",
+        {"dim": 16, "depth": 1, "heads": 4, "norm": "pre", "cross_layers": "all"},
+    ),
+    "transformer without a context": ("part transformer", {"dim": 16, "depth": 1, "heads": 4}),
+    "mlm with graph masking": ("objective mlm", {"masking": "graph"}),
+    "mlm with label masking": ("objective mlm", {"masking": "label"}),
+    "mim with anatomy masking": ("objective mim", {"masking": {"name": "anatomy"}}),
+    "irm with a space": ("objective irm", {"space": "projections"}),
+    "irc with a fixed temperature": (
+        "objective irc",
+        {"space": "projections", "learn_temperature": False, "mask_unfilled": True, "queue": 3},
+    ),
+    "random words at a high rate": ("masking random_words", {"rate": 0.9}),
+}
+"""Options under which a component takes another path."""
+
+
+def test_the_names_are_those_of_the_golden_list() -> None:
+    listed = NAMES.read_text(encoding="utf-8").splitlines()
+    order = list(KINDS)
+    names = sorted(OURS, key=lambda item: (order.index(item[0]), item[1]))
+    assert listed == [" ".join(name) for name in names], (
+        f"a name that vanishes breaks somebody's recipe; a new one goes into {NAMES.name}"
+    )
+
+
+def test_no_option_is_kept_for_a_component_that_is_gone() -> None:
+    known = {" ".join(name) for name in OURS}
+    assert {*OPTIONS, *(component for component, _ in MORE.values())} <= known
+
+
+@pytest.mark.parametrize(
+    "component", [pytest.param(component, id=" ".join(key)) for key, component in OURS.items()]
+)
+def test_a_component_keeps_its_contract(component: Component, tmp_path: Path) -> None:
+    make = OPTIONS.get(f"{component.kind} {component.name}", lambda _: {})
+    check_component(component.kind, component.name, plugins=FOUND, **make(tmp_path))
+
+
+@pytest.mark.parametrize("what", MORE)
+def test_a_component_keeps_its_contract_with_other_options(what: str) -> None:
+    component, options = MORE[what]
+    kind, name = component.split()
+    check_component(kind, name, plugins=FOUND, **options)
+
+
+@pytest.mark.parametrize(
+    "component", [pytest.param(component, id=" ".join(key)) for key, component in OURS.items()]
+)
+def test_a_component_is_final(component: Component) -> None:
+    cls = FOUND.registry.get(component.kind, component.name)
+    assert getattr(cls, "__final__", False), f"{cls.__name__} needs @final: abstract or final"
