@@ -120,7 +120,7 @@ FRAGMENT = Section(
 )
 """What a recipe's own text may say: everything but `extends` and `variants`."""
 
-VARIANT = Section("a variant", {"on": VALUE, **FRAGMENT.keys})
+VARIANT = Section("a variant", {**FRAGMENT.keys, "on": VALUE})
 """What a variant may say: a fragment, and the variants `on` top of which it is meant."""
 
 RECIPE = Section(

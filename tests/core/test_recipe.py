@@ -801,3 +801,29 @@ def test_errors_are_recipe_errors_that_carry_their_problems(kia: Callable[..., R
         kia("sed=1", "model.encodr=2")
     assert [problem.address for problem in caught.value.problems] == ["sed", "model.encodr"]
     assert {problem.file for problem in caught.value.problems} == {"command line"}
+
+
+# ---- variants on top of others --------------------------------------------------------------
+
+
+def test_a_variant_brings_those_it_is_on_top_of_and_each_only_once(write: Write) -> None:
+    write(
+        "seed: 0\nvariants:\n  a: {seed: 1, about: a}\n  b: {on: a, seed: 2}\n"
+        "  c: {on: [a, b], init: {encoder: run:x}}"
+    )
+    recipe = load_recipe("r.yaml", variants=["c"])
+    assert recipe.values == {"seed": 2, "about": "a", "init": {"encoder": "run:x"}}
+    assert recipe.variants == ("c",)
+    assert load_recipe("r.yaml", variants=["b", "a"]).values["seed"] == 2
+
+
+def test_a_variant_on_top_of_nothing_known_suggests_the_nearest(write: Write) -> None:
+    write("variants:\n  alpha: {seed: 1}\n  b: {on: alhpa}")
+    message = refused(load_recipe, "r.yaml", variants=["b"])
+    assert "variants.b.on (line 3)\n    no variant is called 'alhpa'. Did you mean 'alpha'?" in message
+
+
+def test_variants_on_top_of_each_other_are_refused(write: Write) -> None:
+    write("variants: {a: {on: b}, b: {on: a}}")
+    message = refused(load_recipe, "r.yaml", variants=["a"])
+    assert "variants wait for each other: a → b → a" in message
