@@ -12,9 +12,9 @@ Severity = Literal["small", "moderate", "large"]
 class Finding:
     """One observation in one place; the picture and the report are both made from it.
 
-    `side` is the patient's: the patient's right lies on the left of the picture. A field that makes no
-    sense for the observation (the side of a large heart) is None. `certain=False` is a faint finding
-    that the report calls possible (CheXpert's -1).
+    `side` is the patient's: the patient's right lies on the left of the picture. A field that makes
+    no sense for the observation (the side of a large heart) is None. `certain=False` is a faint
+    finding that the report calls possible (CheXpert's -1).
     """
 
     observation: str

@@ -1,4 +1,4 @@
-"""The embedded default as a dataset: studies drawn on demand, the same for a seed on every machine."""
+"""The embedded default as a dataset: studies drawn on demand, alike for a seed on every machine."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -22,15 +22,17 @@ from .sample import sample_findings
 
 @final
 class PhantomDataset(Dataset):
-    """Drawings of chest radiographs with reports, and annotations that are exact because both come from one case.
+    """Drawings of chest radiographs, reports of them, and annotations that are exact.
 
-    `normal` is the share of studies without a finding, `lateral` adds a second view, and `independent`
-    draws every observation on its own (what one finding says of another is then nothing). Studies are
-    drawn at `image_size` pixels; the same study at two sizes is the same patient.
+    Picture, report and annotations are made of one case. `normal` is the share of studies without a
+    finding, `lateral` adds a second view, and `independent` draws every observation on its own
+    (what one finding says of another is then nothing). Studies are drawn at `image_size` pixels;
+    the same study at two sizes is the same patient.
     """
 
     caution: ClassVar[str] = (
-        "These are phantoms, drawn by a program: no number here can be compared with a published one."
+        "These are phantoms, drawn by a program: "
+        "no number here can be compared with a published one."
     )
 
     def __init__(

@@ -12,8 +12,8 @@ from .finding_f1 import finding_f1
 class PhantomFindings(Metric):
     """F1 of the positive findings in generated reports, micro over (observation, side).
 
-    "finding F1 (exact)" asks for zone, severity and kind too. It reads the grammar's own sentences, so
-    it means something for phantoms only.
+    "finding F1 (exact)" asks for zone, severity and kind too. It reads the grammar's own sentences,
+    so it means something for phantoms only.
     """
 
     def score(self, pairs: Sequence[Pair], *, quick: bool = False) -> Scores:
