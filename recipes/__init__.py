@@ -1,1 +1,1 @@
-"""The recipes, installed as the data-only package `rrg_recipes`: `rrg run kia_graph` works anywhere."""
+"""The recipes, installed as the data-only package `rrg_recipes`, so that a name is enough."""

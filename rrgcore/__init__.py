@@ -1,7 +1,7 @@
 """rrg: radiology report generation from interchangeable parts.
 
-Importing this package imports no torch, so that plugins can be listed in a blink; what needs torch is
-loaded when it is first asked for.
+Importing this package imports no torch, so that plugins can be listed in a blink; what needs torch
+is loaded when it is first asked for.
 """
 
 from importlib import import_module
@@ -15,7 +15,6 @@ __version__ = "0.1.0"
 _LAZY = {
     "load_recipe": "rrgcore.session",
     "load_run": "rrgcore.session",
-    "run": "rrgcore.session",
 }
 
 __all__ = ["Component", "__version__", "discover", "hookimpl", *_LAZY]

@@ -58,7 +58,9 @@ class RadGraph:
 
     @classmethod
     def from_json(cls, data: Any) -> "RadGraph":
-        """Read one document of RadGraph v1 or radgraph-xl; relations to unknown entities are dropped."""
+        """Read one document of RadGraph v1 or radgraph-xl; relations to unknown entities are
+        dropped.
+        """
         try:
             words = tuple(data["text"].split(" "))
             raw = data["entities"]
@@ -79,13 +81,14 @@ class RadGraph:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 f"not a RadGraph document ({type(error).__name__}: {error}); expected "
-                '{"text": …, "entities": {"1": {"tokens", "label", "start_ix", "end_ix", "relations"}}}'
+                '{"text": …, "entities": {"1": {"tokens", "label", "start_ix", "end_ix", '
+                '"relations"}}}'
             ) from error
         for key, entity in entities.items():
             if not 0 <= entity.start <= entity.end < len(words):
                 raise DataError(
-                    f"RadGraph entity {key} spans words {entity.start} to {entity.end} of a text of "
-                    f"{len(words)} words"
+                    f"RadGraph entity {key} spans words {entity.start} to {entity.end} of a text "
+                    f"of {len(words)} words"
                 )
         return cls(words, entities)
 
@@ -128,7 +131,9 @@ def _short(label: str) -> str:
 @final
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """CheXpert's 14 observations by name: 1 present, 0 denied, -1 uncertain; absent from the mapping when not mentioned."""
+    """CheXpert's 14 observations by name: 1 present, 0 denied, -1 uncertain; absent from the
+    mapping when not mentioned.
+    """
 
     slug: ClassVar[str] = "labels"
 
@@ -157,7 +162,9 @@ class Labels:
 @final
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A named rectangle, as fractions of the image's width and height; x grows to the image's right."""
+    """A named rectangle, as fractions of the image's width and height; x grows to the image's
+    right.
+    """
 
     name: str
     x1: float

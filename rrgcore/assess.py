@@ -1,4 +1,6 @@
-"""What a run is worth on a split: scores beside baselines, and whether its tasks do what they are for."""
+"""What a run is worth on a split: scores beside baselines, and whether its tasks do what they are
+for.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +24,7 @@ from rrgcore.interfaces import Embeds, Metric, Reconstructs
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
 from rrgcore.probes import reconstruction, retrieval
+from rrgcore.processes import on_main
 from rrgcore.settings import Split
 from rrgcore.studies import Studies
 from rrgcore.types import Scores
@@ -94,17 +97,22 @@ def assess(
         others = generate_reports(
             model, loader, plan.generation, accelerator, watcher, "the same with images exchanged"
         )
-        shuffled = score(others, metrics, quick=True)
+        shuffled = on_main(accelerator, lambda: score(others, metrics, quick=True))
     watcher.note("scoring")
-    if plan.evaluation.baselines:
-        scores, baselines = score_beside_baselines(
-            predictions, studies.reports("train"), metrics, seed=plan.seed
-        )
-    else:
-        scores, baselines = score(predictions, metrics), {}
+    scores, baselines = on_main(
+        accelerator,
+        lambda: (
+            score_beside_baselines(predictions, studies.reports("train"), metrics, seed=plan.seed)
+            if plan.evaluation.baselines
+            else (score(predictions, metrics), {})
+        ),
+    )
     probes: dict[str, Any] = {}
     if plan.evaluation.probes:
-        probes = _probe(plan, model, studies, folder, accelerator, watcher, split)
+        probes = on_main(
+            accelerator,
+            lambda: _probe(plan, model, studies, folder, accelerator, watcher, split),
+        )
         load_model(folder.best, model)
     return Assessment(split, predictions, scores, baselines, shuffled, probes)
 
@@ -129,10 +137,11 @@ def _probe(
 ) -> dict[str, Any]:
     """Probe objectives, each with the best checkpoint of the last stage that trained it.
 
-    A later stage without an objective moves the parts under its head, and the probe would measure that.
+    A later stage without an objective moves the parts under its head, and the probe would measure
+    that.
     """
     found: dict[str, Any] = {}
-    for stage in reversed(plan.stages):
+    for stage in reversed(list(plan.stages)):
         trained = [name for name in plan.stage_weights(stage) if plan.stage_weights(stage)[name]]
         pending = [
             name

@@ -28,7 +28,7 @@ from rrgcore.interfaces import (
     VisualEncoder,
     check_capability,
 )
-from rrgcore.model import ReportModel
+from rrgcore.model import ReportModel, part_of
 from rrgcore.plan import Block, Plan, Ref
 from rrgcore.signatures import options_of
 from rrgcore.tokens import AbsentTokenizer, Tokenizer, WordTokenizer, load_tokenizer
@@ -104,7 +104,8 @@ class Tokenizers:
 
 
 def build_model(plan: Plan, tokenizers: Tokenizers, *, load_weights: bool = True) -> ReportModel:
-    """Build the model of a plan: vocabulary, encoder, decoder, text encoder, adapter, objectives, bind.
+    """Build the model of a plan: vocabulary, encoder, decoder, text encoder, adapter, objectives,
+    bind.
 
     Frozen parts are frozen before objectives bind, so that a momentum twin shares them. What a
     constructor raises passes through.
@@ -113,7 +114,10 @@ def build_model(plan: Plan, tokenizers: Tokenizers, *, load_weights: bool = True
     with _refused(plan):
         parts, objectives = builder.parts(), builder.objectives()
     if load_weights:
-        set_pretrained([parts, *objectives.values()])
+        with _refused(plan):
+            set_pretrained(
+                {"model": parts, **{f"objectives.{k}": o for k, o in objectives.items()}}
+            )
     for name in plan.freeze:
         part_of(parts, objectives, name).requires_grad_(False)
     return ReportModel(parts=parts, objectives=objectives)
@@ -125,14 +129,7 @@ def _refused(plan: Plan) -> Iterator[None]:
     try:
         yield
     except BuildError as error:
-        raise _refusal(plan, error.address, str(error)) from error
-
-
-def _refusal(plan: Plan, address: str, text: str) -> RecipeError:
-    origin = plan.recipe.origin(address)
-    return RecipeError(
-        plan.recipe.source, [Problem(address, text, origin.line if origin else None)]
-    )
+        raise plan.refusal(error.address, str(error)) from error
 
 
 def make_dataset(plan: Plan) -> Dataset:
@@ -160,56 +157,53 @@ def make_annotators(plan: Plan) -> dict[type, Annotator]:
 def check_assembled(plan: Plan, tokenizers: Tokenizers) -> ReportModel:
     """Build on the meta device, where nothing is allocated, and ask the instances for capabilities.
 
-    Returns the model without values; raises RecipeError for what only instances can tell: widths that
-    do not fit, a capability that an option switched off, a value that a constructor refuses.
+    Returns the model without values; raises RecipeError for what only instances can tell: widths
+    that do not fit, a capability that an option switched off, a value that a constructor refuses.
     """
     with torch.device("meta"):
         model = build_model(plan, tokenizers, load_weights=False)
+    problems: list[Problem] = []
     for name, objective in model.objectives.items():
         for slot, capability in cast(AlignmentObjective, objective).requires.items():
             try:
                 check_capability(getattr(model.parts, slot), capability)
             except Lacks as reason:
-                raise _refusal(
-                    plan,
-                    f"objectives.{name}",
-                    f"needs the {slot} to be {capability.__name__}, but it {reason}",
-                ) from reason
+                text = f"needs the {slot} to be {capability.__name__}, but it {reason}"
+                problems.append(plan.problem(f"objectives.{name}", text))
+    for name, stage in plan.stages.items():
+        frozen = {id(p) for part in stage.freeze for p in model.part(part).parameters()}
+        if not any(p.requires_grad and id(p) not in frozen for p in model.parameters()):
+            text = "nothing is left to train: every part of the model is frozen"
+            problems.append(plan.problem(f"stages.{name}.freeze", text))
+    if problems:
+        raise RecipeError(plan.recipe.source, problems)
     return model
 
 
-def part_of(parts: Parts, objectives: Mapping[str, nn.Module], name: str) -> nn.Module:
-    """Return the module that a recipe calls encoder, shared.joint or objectives.irc."""
-    section, _, key = name.partition(".")
-    if section == "shared":
-        return parts.shared[key]
-    if section == "objectives":
-        return objectives[key]
-    return cast(nn.Module, getattr(parts, section))
+def set_pretrained(roots: Mapping[str, nn.Module]) -> None:
+    """Load the weights that components below these addresses name.
 
-
-def set_pretrained(roots: Iterable[nn.Module]) -> frozenset[str]:
-    """Load the weights that components name; refuses two components that set one parameter.
-
-    Returns the parameters' names below the roots.
+    Raises BuildError for weights that are absent or do not fit, or that two components would set.
     """
     owner: dict[int, str] = {}
-    loaded: set[str] = set()
-    for root in roots:
-        for prefix, module in root.named_modules():
+    for root, tree in roots.items():
+        for prefix, module in tree.named_modules():
             if not isinstance(module, Pretrained) or module.weights is None:
                 continue
-            names = module.load_weights()
-            parameters = dict(module.named_parameters())
+            address = f"{root}.{prefix}".removesuffix(".").replace("separate_text", "text")
+            try:
+                names = module.load_weights()
+            except WeightsError as error:
+                raise BuildError(f"{address}.weights", str(error)) from error
+            parameters = dict(cast(nn.Module, module).named_parameters())
             for name in names:
                 other = owner.setdefault(id(parameters[name]), module.weights)
                 if other != module.weights:
-                    raise WeightsError(
-                        f"'{other}' and '{module.weights}' would both set {name}, which two parts share. "
-                        "Name weights for one of them only (`weights: off` for the other)"
+                    raise BuildError(
+                        f"{address}.weights",
+                        f"'{other}' and '{module.weights}' would both set {name}, which two parts "
+                        "share. Name weights for one of them only (`weights: off` for the other)",
                     )
-            loaded |= {f"{prefix}.{name}" for name in names}
-    return frozenset(loaded)
 
 
 @final
@@ -271,7 +265,7 @@ class _Builder:
                 elif option.required:
                     raise BuildError(
                         block.address,
-                        f"'{block.name}' needs `{name}`, which nothing in this model fills in here; "
+                        f"'{block.name}' needs `{name}`, which nothing in this model fills in; "
                         "set it in the recipe",
                     )
         try:

@@ -3,17 +3,17 @@
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import fields
 from typing import Any, Literal, TypeVar, cast, final, get_type_hints
 
 import torch
+from torch.optim import lr_scheduler
 
 from rrgcore import interfaces
 from rrgcore.annotations import Annotation
 from rrgcore.errors import Problem, RecipeError, RegistryError, did_you_mean
 from rrgcore.interfaces import Part
-from rrgcore.plan import Block, Plan, Ref
+from rrgcore.plan import Block, Plan, Ref, problem_at
 from rrgcore.recipe import Recipe, expand
 from rrgcore.registry import KINDS, Registry
 from rrgcore.settings import (
@@ -28,22 +28,22 @@ from rrgcore.types import Generation
 
 S = TypeVar("S")
 
+OF_ONE_STAGE = ("epochs", "steps", "only", "start_from", "warmup", "freeze")
+"""What a stage does not continue from the one before."""
 SLOTS = ("encoder", "adapter", "decoder", "text_encoder")
-SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "": (
-        "about",
-        "seed",
-        "data",
-        "model",
-        "objectives",
-        "stages",
-        "generation",
-        "evaluation",
-        "init",
-    ),
-    "model": ("shared", "encoder", "views", "adapter", "decoder", "text_encoder", "freeze"),
+
+# what needs more than a recipe can say, or a step of another kind than training takes
+NOT_BY_NAME = {
+    "LBFGS": "needs to evaluate the loss several times a step",
+    "SparseAdam": "takes sparse gradients only",
+    "Muon": "takes matrices only",
+    "ReduceLROnPlateau": "steps by a score; use `patience`",
+    "SequentialLR": "is made of other schedules",
+    "ChainedScheduler": "is made of other schedules",
+    "LambdaLR": "is made of a function",
+    "MultiplicativeLR": "is made of a function",
 }
-"""The keys of the sections whose keys are fixed."""
+"""Classes of torch that cannot be named in a stage, and why."""
 
 
 def check_recipe(recipe: Recipe, registry: Registry, *, expand_paths: bool = True) -> Plan:
@@ -70,23 +70,13 @@ class _Checker:
         self.shared: dict[str, Block] = {}
 
     def problem(self, address: str, text: str) -> None:
-        origin = self.recipe.origin(address)
-        self.problems.append(
-            Problem(
-                address,
-                text,
-                origin.line if origin else None,
-                origin.file if origin and origin.file != self.recipe.source else None,
-            )
-        )
+        self.problems.append(problem_at(self.recipe, address, text))
 
     # ---- the whole --------------------------------------------------------------------------
 
     def plan(self) -> Plan | None:
         values = self.recipe.values
-        self.known_keys("", values)
         model = self.mapping("model", values.get("model", {}))
-        self.known_keys("model", model)
         data = self.mapping("data", values.get("data", {}))
         evaluation = self.mapping("evaluation", values.get("evaluation", {}))
 
@@ -125,11 +115,12 @@ class _Checker:
             EvaluationSettings,
             {k: v for k, v in evaluation.items() if k != "metrics"},
             "evaluation",
-            more=("metrics",),
         )
         generation = self.settings(Generation, values.get("generation", {}), "generation")
-        stages = self.stages(values.get("stages", {}), objectives)
+        stages = self.stages(values.get("stages", {}), weights)
         seed = self.value(int, values.get("seed", 0), "seed")
+        if isinstance(seed, int) and not 0 <= seed < 2**32:
+            self.problem("seed", f"expected a number from 0 to 4294967295, got {seed}")
         views = self.value(Literal["concat", "mean"], model.get("views", "concat"), "model.views")
         freeze = self.value(tuple[str, ...], model.get("freeze", []), "model.freeze") or ()
         self.parts_exist(freeze, "model.freeze", objectives)
@@ -144,7 +135,9 @@ class _Checker:
         encoder, adapter, decoder = slots["encoder"], slots["adapter"], slots["decoder"]
         if self.problems or not (encoder and adapter and decoder and dataset):
             return None
-        assert data_settings and evaluated and generation, "sections without problems are there"
+        assert data_settings is not None, "a section without problems is there"
+        assert evaluated is not None, "a section without problems is there"
+        assert generation is not None, "a section without problems is there"
         plan = Plan(
             recipe=self.recipe,
             seed=cast(int, seed),
@@ -197,7 +190,8 @@ class _Checker:
         if not isinstance(value, Mapping):
             self.problem(
                 address,
-                f"expected the name of a {kind}, or a block `{{name: …, option: …}}`, got {value!r}",
+                f"expected the name of a {kind}, or a block `{{name: …, option: …}}`, "
+                f"got {value!r}",
             )
             return None
         name = value.get("name", default)
@@ -260,7 +254,8 @@ class _Checker:
             others = ", ".join(k for k in value if k != "ref")
             self.problem(
                 address,
-                f"a reference has no options of its own, got {others}; set them at model.shared.{key}",
+                f"a reference has no options of its own, got {others}; "
+                f"set them at model.shared.{key}",
             )
         if key not in self.shared:
             # a part of model.shared that has problems itself is reported there
@@ -316,7 +311,8 @@ class _Checker:
             if name not in known:
                 self.problem(
                     address,
-                    f"there is no part '{name}'.{did_you_mean(name, known)}\nParts: {', '.join(known)}",
+                    f"there is no part '{name}'.{did_you_mean(name, known)}\n"
+                    f"Parts: {', '.join(known)}",
                 )
 
     def capabilities(self, plan: Plan) -> None:
@@ -402,129 +398,134 @@ class _Checker:
             found[writes] = block
         return found
 
-    def stages(self, value: Any, objectives: Mapping[str, Block]) -> dict[str, StageSettings]:
+    def stages(self, value: Any, weights: Mapping[str, float]) -> dict[str, StageSettings]:
         found: dict[str, StageSettings] = {}
         before: dict[str, Any] = {}
         for name, item in self.mapping("stages", value).items():
             address = f"stages.{name}"
             own = dict(self.mapping(address, item))
-            # what a later stage does not say continues from the one before, its length excepted
-            inherited = {
-                key: before[key]
-                for key in before
-                if key not in ("epochs", "steps", "only", "start_from", "warmup", "freeze")
-            }
-            merged = {**inherited, **own}
-            raw = dict(merged)
-            raw["optimizer"] = self.torch_class(
-                OptimizerSettings,
-                torch.optim,
-                torch.optim.Optimizer,
-                merged.get("optimizer", {}),
-                f"{address}.optimizer",
+            for key in ("optimizer", "schedule"):
+                if isinstance(own.get(key), str):
+                    own[key] = {"name": own[key]}
+            continues = bool(before) and not (
+                "schedule" in own
+                or "lr" in self.mapping(f"{address}.optimizer", own.get("optimizer"))
             )
-            raw["schedule"] = self.torch_class(
-                ScheduleSettings,
-                torch.optim.lr_scheduler,
-                torch.optim.lr_scheduler.LRScheduler,
-                merged.get("schedule", {"name": "ConstantLR", "factor": 1.0}),
-                f"{address}.schedule",
-            )
-            continues = (
-                bool(before) and "schedule" not in own and "lr" not in own.get("optimizer", {})
-            )
-            raw["continues"] = continues
+            merged = _continued(before, own)
+            if "name" not in merged.setdefault("schedule", {}):
+                # of itself torch's ConstantLR begins at a third
+                merged["schedule"] = {"name": "ConstantLR", "factor": 1.0, **merged["schedule"]}
+            raw = {**merged, "continues": continues}
+            for key, settings, module, base in (
+                ("optimizer", OptimizerSettings, torch.optim, torch.optim.Optimizer),
+                ("schedule", ScheduleSettings, lr_scheduler, lr_scheduler.LRScheduler),
+            ):
+                raw[key] = self.torch_class(
+                    cast(Any, settings), module, base, merged.get(key, {}), f"{address}.{key}"
+                )
             if raw["optimizer"] and raw["schedule"]:
                 stage = self.settings(StageSettings, raw, address, ready=("optimizer", "schedule"))
                 if stage:
                     found[name] = stage
-            for chosen in merged.get("only") or ():
-                if chosen not in objectives:
-                    self.problem(
-                        f"{address}.only",
-                        f"there is no objective '{chosen}'.{did_you_mean(chosen, objectives)}\n"
-                        f"Objectives: {', '.join(objectives)}",
-                    )
             before = merged
         if not found and not self.problems:
             self.problem("stages", "there is nothing to run: name at least one stage")
+        for name, stage in found.items():
+            self.trains_something(name, stage, weights)
+        precisions = {stage.precision for stage in found.values()}
+        if len(precisions) > 1:
+            self.problem(
+                "stages",
+                f"every stage of a run has one precision, got {', '.join(sorted(precisions))}",
+            )
         return found
+
+    def trains_something(
+        self, name: str, stage: StageSettings, weights: Mapping[str, float]
+    ) -> None:
+        address = f"stages.{name}.only"
+        for chosen in stage.only or ():
+            if chosen not in weights:
+                self.problem(
+                    address,
+                    f"there is no objective '{chosen}'.{did_you_mean(chosen, weights)}\n"
+                    f"Objectives: {', '.join(weights) or 'none'}",
+                )
+        chosen_weights = [weights.get(key, 1.0) for key in weights if stage.trains(key)]
+        if weights and not any(chosen_weights):
+            self.problem(
+                f"stages.{name}", "there is nothing to train: no objective in it has a weight"
+            )
 
     def torch_class(
         self, settings: type[S], module: Any, base: type, value: Any, address: str
     ) -> S | None:
-        """An optimizer or schedule: torch's own class by name, its arguments checked like options."""
-        if isinstance(value, str):
-            value = {"name": value}
+        """An optimizer or schedule: a class of torch by name, its arguments checked as options."""
+        before = len(self.problems)
         value = dict(self.mapping(address, value))
-        own = {f.name for f in fields(cast(Any, settings)) if f.name != "options"}
-        default = next(f.default for f in fields(cast(Any, settings)) if f.name == "name")
-        name = value.get("name", default)
-        cls = getattr(module, str(name), None)
-        if not (isinstance(cls, type) and issubclass(cls, base)):
-            known = [
-                key
-                for key, item in vars(module).items()
-                if isinstance(item, type) and issubclass(item, base) and item is not base
-            ]
+        own = {f.name: f for f in fields(cast(Any, settings)) if f.name != "options"}
+        name = str(value.get("name", own["name"].default))
+        known = [
+            key
+            for key, item in vars(module).items()
+            if isinstance(item, type) and issubclass(item, base) and item is not base
+            if key not in NOT_BY_NAME and not key.startswith("_") and key != "LRScheduler"
+        ]
+        if name not in known:
+            why = f" that a recipe can name: it {NOT_BY_NAME[name]}" if name in NOT_BY_NAME else ""
             self.problem(
                 f"{address}.name",
-                f"torch has no {base.__name__} '{name}'.{did_you_mean(str(name), known)}\n"
+                f"torch has no {_noun(base)} '{name}'{why}.{did_you_mean(name, known)}\n"
                 f"Known: {', '.join(sorted(known))}",
             )
             return None
-        signature = inspect.signature(cls).parameters
+        cls = getattr(module, name)
+        skip = {"self", "params", "optimizer", "lr", "last_epoch", "verbose"}
+        arguments = {k: v for k, v in inspect.signature(cls).parameters.items() if k not in skip}
         hints = get_type_hints(cls.__init__)
-        skip = {"params", "optimizer", "lr", "last_epoch", "verbose"}
-        known = [key for key in signature if key not in skip]
         options: dict[str, Any] = {}
         for key, item in value.items():
             if key in own:
                 continue
-            if key not in known:
+            if key not in arguments:
+                names = [*arguments, *(key for key in own if key != "name")]
                 self.problem(
                     f"{address}.{key}",
-                    f"{name} has no argument '{key}'.{did_you_mean(key, [*known, *own])}\n"
-                    f"Arguments: {', '.join([*known, *(own - {'name'})])}",
+                    f"{name} has no argument '{key}'.{did_you_mean(key, names)}\n"
+                    f"Arguments: {', '.join(names)}",
                 )
                 continue
-            options[key] = (
-                self.value(hints[key], item, f"{address}.{key}") if key in hints else item
-            )
-        for key, parameter in signature.items():
-            if key in known and parameter.default is parameter.empty and key not in value:
-                self.problem(address, f"{name} needs the argument '{key}'")
-        plain = {k: v for k, v in value.items() if k in own}
-        return self.settings(settings, {**plain, "options": options}, address, ready=("options",))
+            options[key] = self.value(hints.get(key, Any), item, f"{address}.{key}")
+        if missing := [k for k, v in arguments.items() if v.default is v.empty and k not in value]:
+            self.problem(address, f"{name} needs {', '.join(f'`{key}`' for key in missing)}")
+            return None
+        plain = {key: item for key, item in value.items() if key in own}
+        found = self.settings(settings, {**plain, "options": options}, address, ready=("options",))
+        if found and len(self.problems) == before:
+            self.torch_accepts(cls, options, address)
+        return found
+
+    def torch_accepts(self, cls: type, options: Mapping[str, Any], address: str) -> None:
+        """Build it on one parameter: torch checks ranges when it is built, and only then."""
+        parameter = torch.nn.Parameter(torch.zeros(2, 2))
+        try:
+            if issubclass(cls, torch.optim.Optimizer):
+                cast(Any, cls)([parameter], lr=1e-3, **options)
+            else:
+                cast(Any, cls)(torch.optim.AdamW([parameter]), **options)
+        except (ValueError, TypeError, ZeroDivisionError) as error:
+            self.problem(address, f"torch refuses this {cls.__name__}: {error}")
 
     def settings(
-        self,
-        cls: type[S],
-        value: Any,
-        address: str,
-        *,
-        ready: Sequence[str] = (),
-        more: Sequence[str] = (),
+        self, cls: type[S], value: Any, address: str, *, ready: Sequence[str] = ()
     ) -> S | None:
-        """Fill a settings class from a section; fields in `ready` are checked already."""
-        known = {f.name: f for f in fields(cast(Any, cls))}
+        """Fill a settings class from a section; what is in `ready` is checked already."""
         hints = get_type_hints(cls)
         before = len(self.problems)
-        values: dict[str, Any] = {}
-        for key, item in self.mapping(address, value).items():
-            if key not in known:
-                self.problem(
-                    f"{address}.{key}",
-                    f"`{address}` has no key '{key}'.{did_you_mean(key, [*known, *more])}\n"
-                    f"Keys: {', '.join([*known, *more])}",
-                )
-            elif key in ready:
-                values[key] = item
-            else:
-                values[key] = self.value(hints[key], item, f"{address}.{key}")
-        for field in known.values():
-            if field.default is NO_DEFAULT and field.default_factory is NO_DEFAULT:
-                assert field.name in values, f"`{field.name}` of {cls.__name__} is always filled"
+        values = {
+            key: item if key in ready else self.value(hints[key], item, f"{address}.{key}")
+            for key, item in self.mapping(address, value).items()
+        }
         if len(self.problems) > before:
             return None
         try:
@@ -557,13 +558,22 @@ class _Checker:
         self.problem(address, f"expected a mapping, got {json.dumps(value)}")
         return {}
 
-    def known_keys(self, section: str, value: Mapping[str, Any]) -> None:
-        known = SECTIONS[section]
-        for key in value:
-            if key not in known:
-                address = f"{section}.{key}" if section else key
-                self.problem(
-                    address,
-                    f"{'`' + section + '`' if section else 'a recipe'} has no key '{key}'."
-                    f"{did_you_mean(key, known)}\nKeys: {', '.join(known)}",
-                )
+
+def _continued(before: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stage with what it does not say from the one before: its length and its like
+    excepted.
+
+    An optimizer or schedule that names no other class is adjusted, as blocks are everywhere.
+    """
+    merged = {key: item for key, item in before.items() if key not in OF_ONE_STAGE}
+    for key, item in own.items():
+        above = merged.get(key)
+        if key in ("optimizer", "schedule") and isinstance(item, Mapping) and above is not None:
+            renamed = "name" in item and item["name"] != above.get("name")
+            item = dict(item) if renamed else {**above, **item}
+        merged[key] = item
+    return merged
+
+
+def _noun(base: type) -> str:
+    return "optimizer" if base is torch.optim.Optimizer else "schedule"

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -18,6 +18,8 @@ from rrgcore.errors import RunError
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
+ALIASES = "aliases"
+"""The key of a model file's metadata under which the other names of shared tensors stand."""
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def written_whole(folder: Path) -> Iterator[Path]:
     beside.mkdir(parents=True)
     yield beside
     if folder.exists():
-        gone = folder.with_name(f".{folder.name}.replaced")
+        gone = _replaced(folder)
         shutil.rmtree(gone, ignore_errors=True)
         folder.rename(gone)
         beside.rename(folder)
@@ -37,16 +39,51 @@ def written_whole(folder: Path) -> Iterator[Path]:
         beside.rename(folder)
 
 
+def settle(folder: Path) -> None:
+    """Give a folder its name back, if power failed between the two renames of `written_whole`."""
+    if not folder.exists() and _replaced(folder).exists():
+        _replaced(folder).rename(folder)
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all."""
+    beside = path.with_name(f".{path.name}.writing")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file that is there whole or not at all."""
-    beside = path.with_name(f".{path.name}.writing")
-    beside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that a run has written; raises RunError where it is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is not there") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error})") from error
+    if not isinstance(found, dict):
+        raise RunError(f"{path} is damaged (it holds no JSON object)")
+    return cast(dict[str, Any], found)
 
 
 def save_model(folder: Path, model: nn.Module) -> None:
     """Write a model's tensors, one that several names share under the first of them."""
-    save_file(_unique(model), folder / MODEL, metadata={"format": "pt"})
+    first: dict[int, str] = {}
+    aliases = {
+        name: first.setdefault(id(tensor), name)
+        for name, tensor in model.state_dict(keep_vars=True).items()
+    }
+    metadata = {name: other for name, other in aliases.items() if name != other}
+    tensors = {name: tensor.contiguous() for name, tensor in _unique(model).items()}
+    save_file(tensors, folder / MODEL, metadata={ALIASES: json.dumps(metadata)})
 
 
 def load_model(folder: Path, model: nn.Module) -> None:
@@ -54,13 +91,15 @@ def load_model(folder: Path, model: nn.Module) -> None:
     wanted = _unique(model)
     stored = _load(folder / MODEL)
     if wanted.keys() != stored.keys():
-        missing, extra = (
-            sorted(wanted.keys() - stored.keys()),
-            sorted(stored.keys() - wanted.keys()),
-        )
+        missing = sorted(wanted.keys() - stored.keys())
+        extra = sorted(stored.keys() - wanted.keys())
+        differences = [
+            f"{len(names)} tensors {what} ({', '.join(names[:3])}{', …' if names[3:] else ''})"
+            for names, what in ((missing, "missing"), (extra, "too many"))
+            if names
+        ]
         raise RunError(
-            f"{folder / MODEL} does not fit this model: {len(missing)} tensors missing "
-            f"({', '.join(missing[:3])}), {len(extra)} too many ({', '.join(extra[:3])}). "
+            f"{folder / MODEL} does not fit this model: {', '.join(differences)}. "
             "Was it saved by another recipe?"
         )
     _copy(wanted, stored, folder)
@@ -69,18 +108,22 @@ def load_model(folder: Path, model: nn.Module) -> None:
 def load_part(folder: Path, part: str, module: nn.Module) -> None:
     """Start one part from another run's checkpoint, by the part's address in the model."""
     stored = _load(folder / MODEL)
+    with safe_open(folder / MODEL, framework="pt") as file:
+        aliases = json.loads((file.metadata() or {}).get(ALIASES, "{}"))
     section, _, key = part.partition(".")
-    prefix = f"objectives.{key}." if section == "objectives" else f"parts.{part}."
-    found = {name.removeprefix(prefix): t for name, t in stored.items() if name.startswith(prefix)}
-    wanted = _unique(module)
-    missing = sorted(wanted.keys() - found.keys())
-    if missing:
+    prefix = f"objectives.{key}" if section == "objectives" else f"parts.{part}"
+    found = {}
+    for name in _unique(module):
+        full = f"{prefix}.{name}"
+        if (tensor := stored.get(aliases.get(full, full))) is not None:
+            found[name] = tensor
+    if missing := sorted(_unique(module).keys() - found.keys()):
         raise RunError(
             f"init.{part}: {folder} holds no {', '.join(missing[:3])}"
             f"{f' and {len(missing) - 3} more' if len(missing) > 3 else ''} of this part. "
             "Do both recipes name the same component there?"
         )
-    _copy(wanted, {name: found[name] for name in wanted}, folder)
+    _copy(_unique(module), found, folder)
 
 
 def save_optimizer(folder: Path, state: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -93,24 +136,16 @@ def save_optimizer(folder: Path, state: Mapping[str, Any]) -> Mapping[str, Any]:
                 tensors[f"{index}.{key}"] = value.detach().contiguous()
             else:
                 plain.setdefault(str(index), {})[key] = value
-    tensors["rng.cpu"] = torch.get_rng_state()
-    for device in range(torch.cuda.device_count()):
-        tensors[f"rng.cuda.{device}"] = torch.cuda.get_rng_state(device)
     save_file(tensors, folder / OPTIMIZER)
     return {"state": plain, "param_groups": state["param_groups"]}
 
 
 def load_optimizer(folder: Path, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Read an optimizer's state back, and set the random generators to where they were."""
-    tensors = _load(folder / OPTIMIZER)
-    torch.set_rng_state(tensors.pop("rng.cpu"))
+    """Read an optimizer's state back."""
     state: dict[int, dict[str, Any]] = {int(i): dict(v) for i, v in plain["state"].items()}
-    for name, tensor in tensors.items():
+    for name, tensor in _load(folder / OPTIMIZER).items():
         index, _, key = name.partition(".")
-        if index == "rng":
-            torch.cuda.set_rng_state(tensor, int(key.removeprefix("cuda.")))
-        else:
-            state.setdefault(int(index), {})[key] = tensor
+        state.setdefault(int(index), {})[key] = tensor
     return {"state": state, "param_groups": plain["param_groups"]}
 
 
@@ -126,34 +161,35 @@ def link_folder(source: Path, target: Path) -> None:
 
 def _unique(module: nn.Module) -> dict[str, Tensor]:
     """Name every tensor once: parameters and persistent buffers, the first name of a shared one."""
-    state = module.state_dict(keep_vars=True)
     seen: set[int] = set()
     unique: dict[str, Tensor] = {}
-    for name, tensor in state.items():
+    for name, tensor in module.state_dict(keep_vars=True).items():
         if id(tensor) not in seen:
             seen.add(id(tensor))
             unique[name] = tensor.detach()
-    return {name: tensor.contiguous() for name, tensor in unique.items()}
+    return unique
 
 
 def _copy(wanted: Mapping[str, Tensor], stored: Mapping[str, Tensor], folder: Path) -> None:
     for name, tensor in wanted.items():
         if tensor.shape != stored[name].shape:
             raise RunError(
-                f"{folder}: {name} is {tuple(stored[name].shape)}, this model's is "
-                f"{tuple(tensor.shape)}. Was it saved by another recipe?"
+                f"{folder / MODEL}: {name} is {_size(stored[name])}, this model's is "
+                f"{_size(tensor)}. Was it saved by another recipe?"
             )
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(stored[name])
 
 
+def _size(tensor: Tensor) -> str:
+    return " × ".join(map(str, tensor.shape)) or "one number"
+
+
 def _load(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise RunError(f"{path} is not there: the run has not saved this checkpoint")
     try:
-        with safe_open(path, framework="pt"):
-            pass
-    except Exception as error:
-        raise RunError(f"{path} is damaged ({error}); resume from another checkpoint") from error
-    return load_file(path)
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error}); go on from another checkpoint") from error

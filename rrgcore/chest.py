@@ -1,4 +1,4 @@
-"""The field's vocabulary: the 14 CheXpert observations in their orders, the landmarks, the views."""
+"""The field's vocabulary: the 14 CheXpert observations in their orders, landmarks, views."""
 
 from typing import Literal
 
@@ -76,4 +76,5 @@ LANDMARKS: tuple[str, ...] = (
     "right upper abdomen",
     "left upper abdomen",
 )
-"""KIA's 34 landmarks: Chest ImaGenome's 36 without the two half cardiac silhouettes (fidelity §9)."""
+"""KIA's 34 landmarks: Chest ImaGenome's 36 without the two half cardiac silhouettes (fidelity §9).
+"""

@@ -80,7 +80,8 @@ def score_beside_baselines(
 ) -> tuple[dict[str, Scores], dict[str, dict[str, Scores]]]:
     """Score predictions, and the trivial baselines on the very same references.
 
-    Returns the scores by metric, and by baseline and metric; a baseline of several draws is the mean.
+    Returns the scores by metric, and by baseline and metric; a baseline of several draws is the
+    mean.
     """
     pairs = [prediction.pair for prediction in predictions]
     draws = baseline_reports(training, len(pairs), np.random.default_rng(seed))

@@ -3,38 +3,45 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import IO, Any, Literal, final
 
-from rrgcore.checkpoint import write_json
+from rrgcore.checkpoint import read_json, write_json, write_text
 from rrgcore.errors import RunError
 from rrgcore.recipe import Recipe, dump_recipe
 
 State = Literal["running", "finished", "stopped"]
 RECIPE, RUN, METRICS, TIMING = "recipe.yaml", "run.json", "metrics.jsonl", "timing.jsonl"
-SCORES, PREDICTIONS = "scores.json", "predictions.jsonl"
+SCORES, PREDICTIONS, LOCK = "scores.json", "predictions.jsonl", ".lock"
+CHECKPOINTS = "checkpoints"
 PACKAGES = ("rrg", "torch", "torchvision", "transformers", "timm", "accelerate", "safetensors")
 
 
 @final
 class RunFolder:
-    """One run on disk."""
+    """One run on disk; with several processes, only the main one's `writes`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path = path
+        self.writes = writes
 
     @classmethod
     def create(
         cls, path: Path, recipe: Recipe, values: Mapping[str, Any], facts: Mapping[str, Any]
     ) -> "RunFolder":
         """Make a folder for a new run; `values` is the recipe with its defaults filled in."""
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_text(path / RECIPE, dump_recipe(values))
+        except OSError as error:
+            raise unwritable(path, error) from error
         folder = cls(path)
-        (path / RECIPE).write_text(dump_recipe(values), encoding="utf-8")
         record = {
             "recipe": recipe.name,
             "variants": list(recipe.variants),
@@ -53,6 +60,9 @@ class RunFolder:
     def open(cls, path: str | Path) -> "RunFolder":
         """Open an existing run; raises RunError when the folder is none."""
         folder = cls(Path(path))
+        if not folder.path.is_dir():
+            there = "is a file" if folder.path.exists() else "does not exist"
+            raise RunError(f"{path} {there}; expected a run folder, such as runs/<recipe>/<when>")
         if not (folder.path / RUN).is_file():
             raise RunError(
                 f"{path} is not a run folder: it has no {RUN}. Runs are under runs/<recipe>/<when>"
@@ -62,7 +72,7 @@ class RunFolder:
     @property
     def record(self) -> dict[str, Any]:
         """What run.json says."""
-        return dict(json.loads((self.path / RUN).read_text(encoding="utf-8")))
+        return read_json(self.path / RUN)
 
     @property
     def state(self) -> State:
@@ -70,26 +80,51 @@ class RunFolder:
         state: State = self.record["state"]
         return state
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from writing here; raises RunError where one does already."""
+        if not self.writes:
+            yield
+            return
+        with (self.path / LOCK).open("w") as file:
+            if not _lock(file):
+                raise RunError(f"{self.path} is in use: another rrg is running in it")
+            try:
+                yield
+            finally:
+                (self.path / LOCK).unlink(missing_ok=True)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process is running in it."""
+        path = self.path / LOCK
+        if not path.is_file():
+            return False
+        with path.open("w") as file:
+            return not _lock(file)
+
     def update(self, **facts: Any) -> None:
         """Add to run.json."""
-        write_json(self.path / RUN, {**self.record, **facts})
+        if self.writes:
+            write_json(self.path / RUN, {**self.record, **facts})
 
     def is_of(self, values: Mapping[str, Any]) -> bool:
         """Whether this run is of the very same resolved recipe."""
-        return (self.path / RECIPE).read_text(encoding="utf-8") == dump_recipe(values)
+        path = self.path / RECIPE
+        return path.is_file() and path.read_text(encoding="utf-8") == dump_recipe(values)
 
     def saved_tokenizers(self) -> dict[str, str]:
-        """Return the folder of each tokenizer that the run has saved, by the recipe's name for it."""
+        """Return the folder of each tokenizer that the run has saved, by its name in the recipe."""
         return {k: str(self.path / v) for k, v in self.record.get("tokenizers", {}).items()}
 
     def checkpoint(self, stage: str, which: Literal["best", "last"]) -> Path:
         """Return where a stage's checkpoint is."""
-        return self.path / "checkpoints" / stage / which
+        return self.path / CHECKPOINTS / stage / which
 
     @property
     def best(self) -> Path:
         """Where the checkpoint to use is."""
-        return self.path / "checkpoints" / "best"
+        return self.path / CHECKPOINTS / "best"
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl, which is the same for the same seed."""
@@ -99,29 +134,82 @@ class RunFolder:
         """Add a line to timing.jsonl: what differs from machine to machine."""
         self._append(TIMING, entry)
 
+    def remove_unless_trained(self, *, parents: bool) -> None:
+        """Take away what a run wrote that failed before its first checkpoint; `parents` too if
+        empty.
+        """
+        if self.writes and not (self.path / CHECKPOINTS).exists():
+            shutil.rmtree(self.path)
+            for parent in list(self.path.parents)[:2]:
+                if parents and not any(parent.iterdir()):
+                    parent.rmdir()
+
     def metrics(self) -> list[dict[str, Any]]:
         """Read metrics.jsonl."""
-        path = self.path / METRICS
-        if not path.is_file():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in self._lines()]
+
+    @property
+    def metrics_lines(self) -> int:
+        """Count the lines of metrics.jsonl."""
+        return len(self._lines())
 
     def cut_metrics(self, lines: int) -> None:
         """Drop what was logged after a checkpoint that the run goes back to."""
-        kept = self.metrics()[:lines]
-        beside = self.path / f".{METRICS}.writing"
-        beside.write_text("".join(_line(entry) for entry in kept), encoding="utf-8")
-        os.replace(beside, self.path / METRICS)
+        if self.writes:
+            kept = self._lines()[:lines]
+            write_text(self.path / METRICS, "".join(f"{line}\n" for line in kept))
 
     def write_lines(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
         """Write a JSON-lines file whole."""
-        beside = self.path / f".{name}.writing"
-        beside.write_text("".join(_line(entry) for entry in entries), encoding="utf-8")
-        os.replace(beside, self.path / name)
+        if self.writes:
+            write_text(self.path / name, "".join(_line(entry) for entry in entries))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file whole."""
+        if self.writes:
+            write_json(self.path / name, value)
+
+    def _lines(self) -> list[str]:
+        path = self.path / METRICS
+        # not splitlines(), which also cuts at characters that JSON leaves in a string
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        return text.split("\n")[:-1]
 
     def _append(self, name: str, entry: Mapping[str, Any]) -> None:
-        with (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(_line(entry))
+        if self.writes:
+            with (self.path / name).open("a", encoding="utf-8") as file:
+                file.write(_line(entry))
+
+
+def _lock(file: IO[str]) -> bool:
+    """Lock a file until it is closed; the system lets go of it when a process dies."""
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def check_writable(path: Path) -> None:
+    """Raise RunError if a run cannot be written there, before anything is computed for it."""
+    existing = next(
+        parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists()
+    )
+    if not existing.is_dir():
+        raise RunError(f"{path} cannot be a run folder: {existing} is a file")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise unwritable(path, f"{existing} is not writable")
+
+
+def unwritable(path: Path, why: object) -> RunError:
+    """Say that a run folder cannot be written."""
+    return RunError(f"{path} cannot be written ({why}); name another folder with --out")
 
 
 def new_folder(root: Path, recipe: Recipe) -> Path:
@@ -141,7 +229,7 @@ def unfinished(root: Path, recipe: Recipe, values: Mapping[str, Any]) -> Path | 
     for path in sorted((root / name).glob("*/"), reverse=True):
         if (path / RUN).is_file():
             folder = RunFolder(path)
-            if folder.state != "finished" and folder.is_of(values):
+            if folder.state != "finished" and folder.is_of(values) and not folder.in_use:
                 return path
     return None
 

@@ -1,8 +1,8 @@
 """The kinds of component and their capabilities, as abstract classes.
 
 A kind says what a component is; a capability, inherited beside it, says what else it can do, and
-`isinstance` answers "can you?". A capability that depends on options raises `Lacks` when it is asked
-for on an instance that was built without it.
+`isinstance` answers "can you?". A capability that depends on options raises `Lacks` when it is
+asked for on an instance that was built without it.
 """
 
 from abc import ABC, abstractmethod
@@ -40,7 +40,9 @@ M = TypeVar("M")
 
 @final
 class Lacks(Exception):
-    """Raised by `check_capability` of an instance that was built without a capability; says which option to set."""
+    """Raised by `check_capability` of an instance that was built without a capability; says which
+    option to set.
+    """
 
 
 # ---- the five nouns -------------------------------------------------------------------------
@@ -80,7 +82,9 @@ class AlignmentObjective(nn.Module, ABC):
     """One term of the loss. Knows the features, never the other terms."""
 
     requires: ClassVar[Mapping[str, type]] = {}
-    """Slot (encoder, adapter, decoder, text_encoder) to capability; checked before anything is built."""
+    """Slot (encoder, adapter, decoder, text_encoder) to capability; checked before anything is
+    built.
+    """
     special_tokens: ClassVar[tuple[str, ...]] = ()
     """Tokens that the text encoder's tokenizer must hold for it."""
 
@@ -95,8 +99,10 @@ class AlignmentObjective(nn.Module, ABC):
         """Follow an optimizer step in which this objective took part."""
 
 
-class MaskingStrategy(ABC):
-    """Decides what is hidden. Pure: a study and a generator in, a mask out; no parameters, no device."""
+class MaskingStrategy(ABC):  # noqa: B024  what it hides, its two subclasses say
+    """Decides what is hidden. Pure: a study and a generator in, a mask out; no parameters, no
+    device.
+    """
 
     reads: ClassVar[tuple[type, ...]] = ()
     """Annotation classes that studies must carry for it."""
@@ -109,7 +115,9 @@ class ImageMasking(MaskingStrategy):
     def mask_image(
         self, study: Study, image: int, grid: tuple[int, int], rng: Generator
     ) -> Bool[np.ndarray, " n"]:
-        """Mask one of the study's images, row by row; which one matters: a lateral has another prior."""
+        """Mask one of the study's images, row by row; which one matters: a lateral has another
+        prior.
+        """
 
     def key_patches(
         self, study: Study, image: int, grid: tuple[int, int]
@@ -153,7 +161,9 @@ class Decoder(nn.Module, ABC):
 
 
 class Part(nn.Module, ABC):
-    """A module that several components may hold: named under model.shared, or nested where it is used."""
+    """A module that several components may hold: named under model.shared, or nested where it is
+    used.
+    """
 
 
 class JointSpace(Part):
@@ -235,7 +245,7 @@ class Annotator(ABC):
     reads: ClassVar[tuple[type, ...]] = ()
     """Annotation classes that studies carry already when it is asked."""
 
-    def fit(self, studies: Iterable[Study]) -> None:
+    def fit(self, studies: Iterable[Study]) -> None:  # noqa: B027  most learn nothing
         """Learn from the training split; the state is saved in the run."""
 
     @abstractmethod
@@ -292,7 +302,9 @@ class Prepares(ABC, Generic[P]):
 
     @abstractmethod
     def prepare(self, studies: Sequence[Study], rngs: Sequence[Generator]) -> P:
-        """Return what `forward` gets as `prepared`; one generator a study, so that order is irrelevant."""
+        """Return what `forward` gets as `prepared`; one generator a study, so that order is
+        irrelevant.
+        """
 
 
 class Pretrained(ABC):
@@ -356,7 +368,9 @@ class EmbedsTokens(ABC):
 
 
 class OffersAlignment(ABC):
-    """An adapter whose Visual carries `alignment`; `alignment_dim` is None when that is switched off."""
+    """An adapter whose Visual carries `alignment`; `alignment_dim` is None when that is switched
+    off.
+    """
 
     alignment_dim: int | None
 
@@ -366,7 +380,9 @@ class DataChecks(ABC):
 
     @abstractmethod
     def check_data(self, *, progress: Callable[[int, int], None] | None = None) -> list[str]:
-        """Return a sentence for each problem; `progress` is told how many studies of how many are done."""
+        """Return a sentence for each problem; `progress` is told how many studies of how many are
+        done.
+        """
 
 
 class CrossModal(ABC):
@@ -374,7 +390,8 @@ class CrossModal(ABC):
 
     @abstractmethod
     def cross_modal(self) -> Iterable[nn.Module]:
-        """Return those modules: cross-attention, an output layer; none that is its own other half too.
+        """Return those modules: cross-attention, an output layer; none that is its own other half
+        too.
 
         A momentum twin goes without them.
         """
@@ -403,9 +420,9 @@ class Reconstructs(ABC):
     def reconstruct(self, features: "Features", prepared: Any) -> Mapping[str, Tensor]:
         """Return "error" `[b]`, each study's mean error at what was hidden.
 
-        One that names words adds `study`, `expected` and `guessed`, each `[m]`, a row a hidden token;
-        one that paints adds `image` `[b v 3 h w]`. To learn what the other modality contributes, give
-        it features of a batch whose images or texts were exchanged.
+        One that names words adds `study`, `expected` and `guessed`, each `[m]`, a row a hidden
+        token; one that paints adds `image` `[b v 3 h w]`. To learn what the other modality
+        contributes, give it features of a batch whose images or texts were exchanged.
         """
 
 
@@ -432,8 +449,8 @@ class Embeds(ABC):
 def check_capability(component: object, capability: type) -> None:
     """Raise Lacks unless the instance, as it was built, has the capability.
 
-    A class may have it in general and an instance not: such a class defines `lacks(capability)`, which
-    returns the sentence that says which option to set, or None.
+    A class may have it in general and an instance not: such a class defines `lacks(capability)`,
+    which returns the sentence that says which option to set, or None.
     """
     if not isinstance(component, capability):
         raise Lacks(f"is not {capability.__name__}")

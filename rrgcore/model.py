@@ -13,17 +13,20 @@ from rrgcore.types import Batch, Generated, Generation, Losses
 
 @final
 class ReportModel(nn.Module):
-    """Parts and objectives; one `forward` does everything of a training step, so that wrappers see it."""
+    """Parts and objectives; one `forward` does everything of a training step, so that wrappers see
+    it.
+    """
 
     def __init__(self, *, parts: Parts, objectives: Mapping[str, AlignmentObjective]) -> None:
         super().__init__()
         self.parts = parts
         self.objectives = nn.ModuleDict(cast(Mapping[str, nn.Module], objectives))
-        for component in (parts.adapter, *objectives.values()):
-            component.bind(parts)
+        parts.adapter.bind(parts)
+        for objective in objectives.values():
+            objective.bind(parts)
 
     def forward(self, batch: Batch, weights: Mapping[str, float]) -> Losses:
-        """Return the weighted sum of the objectives named in `weights` (KIA, eq. 9; CmEAA, eq. 16)."""
+        """Return the weighted sum of objectives (KIA, eq. 9; CmEAA, eq. 16)."""
         features = Features(self.parts, batch)
         outputs = {
             name: self.objectives[name](features, batch.prepared.get(f"objectives.{name}"))
@@ -40,8 +43,22 @@ class ReportModel(nn.Module):
         features = Features(self.parts, batch)
         return self.parts.decoder.generate(features.visual, generation)
 
+    def part(self, name: str) -> nn.Module:
+        """Return the module that a recipe calls encoder, shared.joint or objectives.irc."""
+        return part_of(self.parts, dict(self.objectives.items()), name)
+
     def after_step(self, weights: Mapping[str, float]) -> None:
         """Tell the objectives that took part that the optimizer has stepped."""
         for name, weight in weights.items():
             if weight:
                 cast(AlignmentObjective, self.objectives[name]).after_step()
+
+
+def part_of(parts: Parts, objectives: Mapping[str, nn.Module], name: str) -> nn.Module:
+    """Return the module that a recipe calls encoder, shared.joint or objectives.irc."""
+    section, _, key = name.partition(".")
+    if section == "shared":
+        return parts.shared[key]
+    if section == "objectives":
+        return objectives[key]
+    return cast(nn.Module, getattr(parts, section))

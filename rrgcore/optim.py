@@ -1,4 +1,6 @@
-"""torch's own optimizers and schedules by name, with the two things recipes add: warm-up and exemptions."""
+"""torch's own optimizers and schedules by name, with the two things recipes add: warm-up and
+exemptions.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, cast, final
@@ -8,21 +10,19 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from rrgcore.build import part_of
 from rrgcore.model import ReportModel
-from rrgcore.settings import OptimizerSettings, ScheduleSettings, StageSettings
+from rrgcore.settings import OptimizerSettings, ScheduleSettings
 
 
 def make_optimizer(settings: OptimizerSettings, model: ReportModel) -> Optimizer:
     """Build an optimizer over what is trainable.
 
-    Vectors (biases, norms, temperatures) and tokens such as a mask token are spared weight decay, as
-    SimMIM spares them, unless `exempt` is off; parts named in `lr_of` have a rate of their own.
+    Vectors (biases, norms, temperatures) and tokens such as a mask token are spared weight decay,
+    as SimMIM spares them, unless `exempt` is off; parts named in `lr_of` have a rate of their own.
     """
     rates: dict[int, float] = {}
     for name, rate in settings.lr_of.items():
-        objectives = cast(Mapping[str, nn.Module], dict(model.objectives.items()))
-        for parameter in part_of(model.parts, objectives, name).parameters():
+        for parameter in model.part(name).parameters():
             rates[id(parameter)] = rate
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
@@ -31,6 +31,7 @@ def make_optimizer(settings: OptimizerSettings, model: ReportModel) -> Optimizer
             vector = max(parameter.shape, default=1) == parameter.numel()
             rate = rates.get(id(parameter), settings.lr)
             groups.setdefault((rate, settings.exempt and vector), []).append(parameter)
+    assert groups, "a stage with nothing to train is refused before it is built"
     cls = getattr(torch.optim, settings.name)
     return cast(
         Optimizer,
@@ -52,7 +53,7 @@ class Schedule:
     def __init__(self, settings: ScheduleSettings, optimizer: Optimizer, *, warmup: int) -> None:
         cls = cast(Any, getattr(torch.optim.lr_scheduler, settings.name))
         self._scheduler: LRScheduler = cls(optimizer, **settings.options)
-        self._groups = optimizer.param_groups
+        self._optimizer = optimizer
         self._by_step = settings.every == "step"
         self._warmup = warmup
         self._steps = 0
@@ -83,28 +84,32 @@ class Schedule:
             for key, value in self._scheduler.state_dict().items()
             if isinstance(value, (int, float, str, list, bool, type(None)))
         }
-        return {"scheduler": plain, "steps": self._steps, "rates": self._scheduler.get_last_lr()}
+        return {
+            "scheduler": plain,
+            "steps": self._steps,
+            "rates": [rate for _, rate in self._rates()],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where a saved state was (resume)."""
         self._scheduler.load_state_dict(dict(state["scheduler"]))
         self._steps = int(state["steps"])
-        for group, rate in zip(self._groups, state["rates"], strict=True):
+        for group, rate in zip(self._optimizer.param_groups, state["rates"], strict=True):
             group["lr"] = rate
 
     def continue_from(self, state: Mapping[str, Any]) -> None:
-        """Go on from the end of the stage before, under an optimizer of its own (KIA, fidelity K19)."""
-        share = state["rates"][0] / state["scheduler"]["base_lrs"][0]
+        """Go on from the end of the stage before, under an optimizer of its own (KIA, fidelity
+        K19).
+        """
+        base = state["scheduler"]["base_lrs"][0]
+        share = state["rates"][0] / base if base else 1.0
         self._scheduler.last_epoch = state["scheduler"]["last_epoch"]
-        rates = [group["initial_lr"] * share for group in self._groups]
+        rates = [group["initial_lr"] * share for group in self._optimizer.param_groups]
         self._scheduler._last_lr = rates
-        for group, rate in zip(self._groups, rates, strict=True):
+        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
     def _rates(self) -> Iterator[tuple[dict[str, Any], float]]:
-        return zip(self._groups, self._scheduler.get_last_lr(), strict=True)
-
-
-def make_schedule(stage: StageSettings, optimizer: Optimizer) -> Schedule:
-    """Build a stage's schedule."""
-    return Schedule(stage.schedule, optimizer, warmup=stage.warmup)
+        # asked for anew: an optimizer that loads a state replaces its groups
+        groups = self._optimizer.param_groups
+        return zip(groups, map(float, self._scheduler.get_last_lr()), strict=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
+from rrgcore.errors import Problem, RecipeError
 from rrgcore.recipe import Recipe
 from rrgcore.settings import DataSettings, EvaluationSettings, StageSettings
 from rrgcore.types import Generation
@@ -45,6 +46,12 @@ class Block:
                 yield from value.refs()
 
 
+def problem_at(recipe: Recipe, address: str, text: str) -> Problem:
+    """Say that something is wrong at an address, with the file and line that say so."""
+    origin = recipe.origin(address)
+    return Problem(address, text, origin.line if origin else None, origin.file if origin else None)
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -70,6 +77,14 @@ class Plan:
     metrics: Mapping[str, Block]
     init: Mapping[str, str] = field(default_factory=dict)
 
+    def problem(self, address: str, text: str) -> Problem:
+        """Say that something is wrong at an address of the recipe."""
+        return problem_at(self.recipe, address, text)
+
+    def refusal(self, address: str, text: str) -> RecipeError:
+        """Return the error for one thing that is wrong."""
+        return RecipeError(self.recipe.source, [self.problem(address, text)])
+
     def blocks(self) -> Iterator[Block]:
         """Iterate over every component of the model, nested ones included."""
         roots = [*self.shared.values(), self.encoder, self.adapter, self.decoder]
@@ -79,10 +94,8 @@ class Plan:
 
     def stage_weights(self, stage: str) -> Mapping[str, float]:
         """Return the weights of the objectives that take part in a stage."""
-        only = self.stages[stage].only
-        return {
-            name: weight for name, weight in self.weights.items() if only is None or name in only
-        }
+        trains = self.stages[stage].trains
+        return {name: weight for name, weight in self.weights.items() if trains(name)}
 
     def reads(self) -> tuple[type, ...]:
         """Return the annotation classes that some component reads."""

@@ -73,7 +73,7 @@ def discover(
     pluggy's own loader skips a second plugin of one name, and lets a failing import pass
     anonymously; here both are a PluginError that names the plugin and the way to run without it.
     """
-    found = _unique(entry_points(group=GROUP) if points is None else points)
+    found = _unique(tuple(entry_points(group=GROUP)) if points is None else points)
     for name in blocked:
         if name not in found:
             raise PluginError(

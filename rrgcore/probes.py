@@ -1,4 +1,5 @@
-"""Whether a model does what its tasks are for: is the image used, does the right report win, do masks get filled from the other modality.
+"""Whether a model does what its tasks are for: is the image used, does the right report win, do
+masks get filled from the other modality.
 
 Everything is asked through capabilities, so a stranger's objective that offers one is measured too.
 """
@@ -34,7 +35,9 @@ class Interval:
 
 @torch.no_grad()
 def image_gap(model: ReportModel, batch: Batch) -> float:
-    """Return by how much the report loss rises when each report is read with another study's images."""
+    """Return by how much the report loss rises when each report is read with another study's
+    images.
+    """
     training = model.training
     model.eval()
     own = Features(model.parts, batch).decoded.loss
@@ -74,8 +77,8 @@ def retrieval(
 ) -> dict[str, float]:
     """Measure image-to-report recall@1 among 100, the mean over twenty draws of 100 studies.
 
-    Candidates are ranked by the embedding (IRC), then its `best` ones again by matching (IRM), where
-    the model has them. A report that is verbatim the study's own counts as found.
+    Candidates are ranked by the embedding (IRC), then its `best` ones again by matching (IRM),
+    where the model has them. A report that is verbatim the study's own counts as found.
     """
     embeds = next((o for o in model.objectives.values() if isinstance(o, Embeds)), None)
     matches = next((o for o in model.objectives.values() if isinstance(o, Matches)), None)
@@ -146,9 +149,9 @@ def reconstruction(
 ) -> dict[str, Any]:
     """Measure how much the other modality helps an objective to fill its masks.
 
-    For one that paints (MIM): the error at the masked key patches with the study's own report and with
-    another's. For one that names words (MLM): the balanced accuracy with the image and with a blank
-    one. Intervals are over studies, 95 %, by bootstrap.
+    For one that paints (MIM): the error at the masked key patches with the study's own report and
+    with another's. For one that names words (MLM): the balanced accuracy with the image and with a
+    blank one. Intervals are over studies, 95 %, by bootstrap.
     """
     objective = cast(Reconstructs, model.objectives[name])
     model.eval()
@@ -184,7 +187,8 @@ def reconstruction(
         "error at key patches": float(a["error"].mean()),
         "with another's report": float(b["error"].mean()),
         "gain": _interval(
-            float(difference.mean()), [difference[rows].mean() for rows in _resamples(offset, rng)]
+            float(difference.mean()),
+            [float(difference[rows].mean()) for rows in _resamples(offset, rng)],
         ),
     }
 

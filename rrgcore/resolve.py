@@ -63,7 +63,8 @@ class Weight:
 
 
 def weigh(model: ReportModel) -> list[Weight]:
-    """Count parameters by part, a shared one once: where model.shared names it, else where it is first used.
+    """Count parameters by part, a shared one once: where model.shared names it, else where it is
+    first used.
 
     Momentum twins are counted apart: they are copies that no task is run with.
     """
@@ -121,7 +122,7 @@ def _block(block: Block) -> dict[str, Any]:
 
 
 def _stage(stage: StageSettings) -> dict[str, Any]:
-    """A stage as its section; what it continues from the stage before stays unsaid."""
+    """A stage as its section; a schedule that goes on, and its learning rate, stay unsaid."""
     found: dict[str, Any] = {}
     for field in fields(StageSettings):
         value = getattr(stage, field.name)
@@ -129,7 +130,8 @@ def _stage(stage: StageSettings) -> dict[str, Any]:
             if field.name == "schedule" and stage.continues:
                 continue
             settings = cast(OptimizerSettings | ScheduleSettings, value)
-            plain = {k: v for k, v in asdict(settings).items() if k != "options" and v != {}}
+            left_out = {"options", *(["lr"] if stage.continues else [])}
+            plain = {k: v for k, v in asdict(settings).items() if k not in left_out and v != {}}
             found[field.name] = _plain({**plain, **settings.options})
         elif field.name != "continues" and value is not None and value != ():
             found[field.name] = _plain(value)

@@ -1,36 +1,49 @@
 """The Python face of rrg: what the commands do, for notebooks and services."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast, final
-
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
-from torch import nn
+from typing import Any, TypeVar, final
 
 from rrgcore.assess import Assessment, assess
-from rrgcore.build import WORDS, Tokenizers, build_model, check_assembled, make_metrics, part_of
+from rrgcore.build import Tokenizers, build_model, check_assembled, make_metrics
 from rrgcore.check import check_recipe
-from rrgcore.checkpoint import link_folder, load_part, write_json
-from rrgcore.errors import DataError, Problem, RecipeError, RunError, UserError, did_you_mean
-from rrgcore.evaluate import Prediction
-from rrgcore.folder import PREDICTIONS, RECIPE, SCORES, RunFolder, new_folder, unfinished
-from rrgcore.interfaces import DataChecks, Metric, Pretrained
+from rrgcore.checkpoint import load_model, read_json
+from rrgcore.errors import Problem, RecipeError, RunError, UserError
+from rrgcore.folder import (
+    PREDICTIONS,
+    RECIPE,
+    SCORES,
+    RunFolder,
+    check_writable,
+    new_folder,
+    unfinished,
+)
+from rrgcore.interfaces import DataChecks, Pretrained
+from rrgcore.interrupts import Interrupts
+from rrgcore.job import (
+    Job,
+    check_selected,
+    checkpoint_of,
+    in_a_line,
+    listed_studies,
+    make_accelerator,
+)
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered, discover
+from rrgcore.processes import on_main
 from rrgcore.recipe import Recipe
 from rrgcore.recipe import load_recipe as read_recipe
 from rrgcore.resolve import Weight, resolved, weigh
 from rrgcore.settings import Split
 from rrgcore.studies import Studies
-from rrgcore.tokens import AbsentTokenizer
-from rrgcore.training import Trainer
 from rrgcore.types import Pair
 from rrgcore.watch import Watcher
+
+T = TypeVar("T")
 
 
 def load_recipe(
@@ -40,7 +53,7 @@ def load_recipe(
     overrides: Sequence[str] = (),
     plugins: Discovered | None = None,
 ) -> "Session":
-    """Load a recipe by path, or by the name of one that is installed, with variants and overrides."""
+    """Load a recipe by path, or by the name of an installed one, with variants and overrides."""
     recipe = read_recipe(name, variants=variants, overrides=overrides)
     return Session(recipe, plugins or discover())
 
@@ -79,45 +92,48 @@ class Session:
 
         Reads the data's index and, where `images`, opens every image; allocates no model.
         """
-        plan = self.plan
+        plan, watcher = self.plan, watcher or Watcher()
         problems: list[Problem] = []
-        studies: Studies | None = None
-        try:
-            studies = Studies(plan)
-            for role in ("train", "val", "test"):
-                studies[cast(Split, role)]
-        except UserError as error:
-            problems += _as_problems(error, "data")
-            studies = None
+
+        def collect(address: str, look: Callable[[], T]) -> T | None:
+            try:
+                return look()
+            except RecipeError as error:
+                problems.extend(error.problems)
+            except UserError as error:
+                problems.append(plan.problem(address, str(error)))
+            return None
+
+        studies = collect("data", lambda: listed_studies(plan))
         if studies is not None and images and isinstance(studies.dataset, DataChecks):
-            found = studies.dataset.check_data()
-            problems += [Problem("data", text) for text in found]
-        tokenizers = Tokenizers(plan, studies and (lambda: cast(Studies, studies).reports("train")))
-        try:
-            model = check_assembled(plan, tokenizers)
-            if studies is not None:
-                studies.check_training_set(model)
-                studies.annotated("train")
-            _check_selected(plan, make_metrics(plan))
-        except UserError as error:
-            problems += _as_problems(error, "data")
+            texts = studies.dataset.check_data(progress=watcher.progress("opening images"))
+            problems += [plan.problem("data", text) for text in texts]
+        tokenizers = Tokenizers(plan, (lambda: studies.reports("train")) if studies else None)
+        model = collect("model", lambda: check_assembled(plan, tokenizers))
+        if model is not None and studies is not None:
+            problems += studies.training_set_problems(model)
+            collect("data", lambda: studies.annotated("train"))
+        if (metrics := collect("evaluation.metrics", lambda: make_metrics(plan))) is not None:
+            collect("evaluation.select", lambda: check_selected(plan, metrics))
         for block in plan.blocks():
-            problem = _weights_problem(block.cls, block.options.get("weights"))
-            if problem:
-                problems.append(self._located(f"{block.address}.weights", problem))
+            if problem := _weights_problem(block.cls, block.options.get("weights")):
+                problems.append(plan.problem(f"{block.address}.weights", problem))
+        for part, source in plan.init.items():
+            collect(f"init.{part}", lambda source=source: checkpoint_of(source))  # type: ignore[misc]
         if problems:
-            raise RecipeError(self.recipe.source, problems)
+            raise RecipeError(self.recipe.source, list(dict.fromkeys(problems)))
         return plan
 
     def show(self) -> Shown:
         """Resolve the recipe and count its parameters, without data, weights or network."""
         plan = check_recipe(self.recipe, self.plugins.registry, expand_paths=False)
         absent: list[str] = []
-        texts = None
+        texts: Callable[[], list[str]] | None = None
         try:
-            studies = Studies(self.plan)
-            studies["train"]
-            texts = lambda: studies.reports("train")  # noqa: E731
+            studies = listed_studies(self.plan)
+            texts = partial(studies.reports, "train")
+        except RecipeError as error:
+            absent += [f"{p.address}: {p.text.splitlines()[0]}" for p in error.problems]
         except UserError as error:
             absent.append(f"data: {str(error).splitlines()[0]}")
         tokenizers = Tokenizers(plan, texts, absent_allowed=True)
@@ -144,127 +160,59 @@ class Session:
         Without `out`, goes on with the newest unfinished run of the very same recipe below `root`,
         unless `new`. Nothing is written before everything that can be checked has been.
         """
-        watcher = watcher or Watcher()
-        plan = self.plan
-        folder = self._folder(out, Path(root), new)
-        if folder is not None and folder.state == "finished":
-            watcher.note(f"{folder.path} is finished already: nothing was done")
+        plan, watcher = self.plan, watcher or Watcher()
+        accelerator = make_accelerator(plan)
+        path, exists = on_main(accelerator, lambda: self._where(out, Path(root), new))
+        folder = RunFolder(path, writes=accelerator.is_main_process)
+        if exists and folder.state == "finished":
+            watcher.note(f"{path} is finished already: nothing was done. See `rrg evaluate {path}`")
             return Run(folder, self.plugins)
-        job = _Job(plan, watcher, folder)
-        if folder is None:
-            path = Path(out) if out is not None else new_folder(Path(root), self.recipe)
-            folder = RunFolder.create(path, self.recipe, resolved(plan), job.facts())
-            job.save_tokenizers(folder)
-        else:
-            watcher.note(f"going on with {folder.path}")
-            folder.update(state="running")
-        try:
-            job.run(folder)
-        except BaseException:
-            folder.update(state="stopped")
-            raise
-        folder.update(state="finished")
+        job = Job(plan, watcher, accelerator, folder.saved_tokenizers() if exists else {})
+        facts = job.facts()
+        if folder.writes and not exists:
+            RunFolder.create(path, self.recipe, resolved(plan), facts)
+        with folder.held(), Interrupts() as interrupts:
+            if exists:
+                watcher.note(f"going on with {path}")
+                folder.update(state="running")
+            else:
+                job.save_tokenizers(folder)
+            accelerator.wait_for_everyone()
+            watcher.note(in_a_line(facts))
+            try:
+                job.run(folder, interrupts)
+            except BaseException as error:
+                folder.update(state="stopped")
+                if isinstance(error, KeyboardInterrupt):
+                    watcher.note(f"stopped; to go on: rrg run {path / RECIPE} --out {path}")
+                if isinstance(error, UserError) and not exists:
+                    folder.remove_unless_trained(parents=out is None)
+                raise
+            folder.update(state="finished")
+            accelerator.wait_for_everyone()
         return Run(folder, self.plugins)
 
-    def _folder(self, out: str | Path | None, root: Path, new: bool) -> RunFolder | None:
-        """Return the folder to go on with, or None to make one."""
+    def _where(self, out: str | Path | None, root: Path, new: bool) -> tuple[Path, bool]:
+        """Return the folder to run in, and whether it holds a run to go on with."""
         values = resolved(self.plan)
         if out is None:
             path = None if new else unfinished(root, self.recipe, values)
-            return path and RunFolder(path)
+            fresh = path or new_folder(root, self.recipe)
+            check_writable(fresh)
+            return fresh, path is not None
         path = Path(out)
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            return None
+        check_writable(path)
+        if not path.exists() or not any(path.iterdir()):
+            return path, False
         folder = RunFolder.open(path)
         if new:
-            raise RunError(f"--new, but {path} holds a run already; name another folder")
+            raise RunError(f"--new, but {path} holds a run already; name another folder with --out")
         if not folder.is_of(values):
             raise RunError(
-                f"{path} holds a run of another recipe ({folder.record['recipe']}, or the same with "
-                f"other options). See {path / RECIPE}; name another folder with --out"
+                f"{path} holds a run of another recipe ({folder.record['recipe']}, or the same "
+                f"with other options). See {path / RECIPE}; name another folder with --out"
             )
-        return folder
-
-    def _located(self, address: str, text: str) -> Problem:
-        origin = self.recipe.origin(address)
-        return Problem(address, text, origin.line if origin else None)
-
-
-@final
-class _Job:
-    """Everything built for one run; building it writes nothing."""
-
-    def __init__(self, plan: Plan, watcher: Watcher, folder: RunFolder | None) -> None:
-        self.plan = plan
-        self.watcher = watcher
-        self.studies = Studies(plan)
-        for role in ("train", "val", "test"):
-            self.studies[cast(Split, role)]
-        saved = folder.saved_tokenizers() if folder else {}
-        self.tokenizers = Tokenizers(plan, lambda: self.studies.reports("train"), saved)
-        self.studies.check_training_set(check_assembled(plan, self.tokenizers))
-        self.metrics = make_metrics(plan)
-        _check_selected(plan, self.metrics)
-        self.accelerator = make_accelerator(plan)
-        set_seed(plan.seed)
-        self.model = build_model(plan, self.tokenizers)
-        objectives = cast(Mapping[str, nn.Module], dict(self.model.objectives.items()))
-        for part, source in plan.init.items():
-            module = part_of(self.model.parts, objectives, part)
-            load_part(_checkpoint_of(source), part, module)
-        self.model.to(self.accelerator.device)
-        for (
-            stage
-        ) in plan.stages:  # annotations that are missing are found now, not in the second stage
-            self.studies.loader(
-                self.model, "train", training=True, objectives=list(plan.stage_weights(stage))
-            )
-        if cut := self.studies.cut_reports(self.model):
-            watcher.note(
-                f"{cut} of {len(self.studies['train'])} training reports are longer than "
-                f"data.max_report_tokens={plan.data.max_report_tokens} and are cut for training; "
-                "references are scored whole"
-            )
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "seed": self.plan.seed,
-            "data": self.studies.facts(),
-            "studies": {
-                role: len(self.studies[cast(Split, role)]) for role in ("train", "val", "test")
-            },
-            "parameters": {
-                weight.part: {"trainable": weight.trainable, "frozen": weight.frozen}
-                for weight in weigh(self.model)
-            },
-            "device": str(self.accelerator.device),
-        }
-
-    def save_tokenizers(self, folder: RunFolder) -> None:
-        names = {}
-        for number, (name, tokenizer) in enumerate(self.tokenizers.loaded.items()):
-            assert not isinstance(tokenizer, AbsentTokenizer), "a run has its tokenizers at hand"
-            relative = f"tokenizers/{WORDS if name == WORDS else number}"
-            tokenizer.save(folder.path / relative)
-            names[name] = relative
-        folder.update(tokenizers=names)
-
-    def run(self, folder: RunFolder) -> None:
-        common: dict[str, Any] = {
-            "plan": self.plan,
-            "model": self.model,
-            "studies": self.studies,
-            "metrics": self.metrics,
-            "folder": folder,
-            "accelerator": self.accelerator,
-            "watcher": self.watcher,
-        }
-        trainer = Trainer(**common)
-        trainer.train()
-        stage, found = trainer.best()
-        link_folder(folder.checkpoint(stage, "best"), folder.best)
-        folder.update(best={"stage": stage, "score": found})
-        write_assessment(folder, assess(**common, split="test"))
+        return path, True
 
 
 @final
@@ -292,7 +240,7 @@ class Run:
             raise RunError(
                 f"{self.path} has no {SCORES} yet; go on with it: rrg run … --out {self.path}"
             )
-        return dict(json.loads((self.path / SCORES).read_text(encoding="utf-8")))
+        return read_json(self.path / SCORES)
 
     @property
     def predictions(self) -> list[Pair]:
@@ -302,8 +250,6 @@ class Run:
 
     def model(self, checkpoint: str = "best") -> ReportModel:
         """Load the model with the weights of a checkpoint: `best`, or a stage's as `align/last`."""
-        from rrgcore.checkpoint import load_model
-
         model = build_model(
             self.plan,
             Tokenizers(self.plan, None, self.folder.saved_tokenizers()),
@@ -327,55 +273,6 @@ class Run:
         )
 
 
-def write_assessment(folder: RunFolder, found: Assessment) -> None:
-    """Write scores.json and predictions.jsonl (for another split than test, with its name in theirs)."""
-    suffix = "" if found.split == "test" else f"-{found.split}"
-    folder.write_lines(
-        PREDICTIONS.replace(".", f"{suffix}."), [_entry(p) for p in found.predictions]
-    )
-    write_json(folder.path / SCORES.replace(".", f"{suffix}."), found.to_json())
-
-
-def make_accelerator(plan: Plan) -> Accelerator:
-    """Make the accelerator of a plan: precision is a process's, so every stage has the first one's."""
-    precision = next(iter(plan.stages.values())).precision
-    return Accelerator(
-        mixed_precision="no" if precision == "fp32" else precision,
-        # a report-only stage, or a variant without mim, leaves cross-attention or heads unused
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-
-
-def _entry(prediction: Prediction) -> dict[str, Any]:
-    return {
-        "id": prediction.id,
-        "reference": prediction.reference,
-        "prediction": prediction.prediction,
-        "logprob": prediction.logprob,
-    }
-
-
-def _check_selected(plan: Plan, metrics: Mapping[str, Metric]) -> None:
-    """Refuse to train for hours towards a score that no metric gives."""
-    select = plan.evaluation.select
-    if select == "last":
-        return
-    pair = [Pair("a", "the lungs are clear .", "the lungs are clear .")]
-    given = [key for metric in metrics.values() for key in metric.score(pair, quick=True).values]
-    if select not in given:
-        raise RecipeError(
-            plan.recipe.source,
-            [
-                Problem(
-                    "evaluation.select",
-                    f"no metric gives '{select}' while training.{did_you_mean(select, given)}\n"
-                    f"Given: {', '.join(given) or 'nothing: name a metric under evaluation.metrics'}; "
-                    "or `last`, which keeps the newest checkpoint",
-                )
-            ],
-        )
-
-
 def _weights_problem(cls: type, weights: object, *, hub: bool = False) -> str | None:
     """Say that local weights are not there; a hub name is only looked for where `hub`."""
     if not issubclass(cls, Pretrained) or not isinstance(weights, str):
@@ -386,18 +283,3 @@ def _weights_problem(cls: type, weights: object, *, hub: bool = False) -> str | 
     if weights.startswith((".", "/", "~")) or weights.endswith((".safetensors", ".pth", ".bin")):
         return f"'{weights}' does not exist; expected a file or folder, or a hub name"
     return f"'{weights}' is a hub name" if hub else None
-
-
-def _as_problems(error: UserError, address: str) -> list[Problem]:
-    if isinstance(error, RecipeError):
-        return list(error.problems)
-    return [Problem(address, str(error))]
-
-
-def _checkpoint_of(source: str) -> Path:
-    if not source.startswith("run:"):
-        raise RunError(
-            f"init: '{source}' is no run; expected run:PATH (published weights are an option of the "
-            "component: `weights`)"
-        )
-    return RunFolder.open(source.removeprefix("run:")).best

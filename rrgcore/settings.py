@@ -1,4 +1,4 @@
-"""The sections of a recipe that are core's own, typed; components bring their options themselves."""
+"""The sections of a recipe that are core's own, typed; components bring their own options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,10 +27,9 @@ class DataSettings:
     """Which of the data's splits plays a role, where it is not the one of that name."""
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "batch_size", "max_report_tokens", "min_word_count"):
-            _positive(name, getattr(self, name))
-        if self.limit is not None:
-            _positive("limit", self.limit)
+        _at_least(1, self, "image_size", "batch_size", "min_word_count", "limit")
+        _at_least(3, self, "max_report_tokens")  # a word between [CLS] and [SEP]
+        _at_least(0, self, "workers")
 
 
 @final
@@ -46,6 +45,11 @@ class OptimizerSettings:
     """Learning rates of single parts (`encoder: 1e-5`)."""
     exempt: bool = True
     """Whether biases, norms and other vectors are spared weight decay."""
+
+    def __post_init__(self) -> None:
+        for part, rate in {"lr": self.lr, **self.lr_of}.items():
+            if not 0 < rate < float("inf"):
+                raise ValueError(f"`{part}` is {rate}; expected a learning rate above 0")
 
 
 @final
@@ -87,12 +91,17 @@ class StageSettings:
     freeze: tuple[str, ...] = ()
     """Parts that stand still in this stage."""
 
+    def trains(self, objective: str) -> bool:
+        """Whether an objective takes part."""
+        return self.only is None or objective in self.only
+
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("a stage needs either `epochs` or `steps`, and not both")
-        for name in ("epochs", "steps", "evaluate_every", "accumulate"):
-            if (value := getattr(self, name)) is not None:
-                _positive(name, value)
+        _at_least(1, self, "epochs", "steps", "evaluate_every", "accumulate", "patience")
+        _at_least(0, self, "warmup")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"`clip` is {self.clip}; expected a norm above 0")
 
 
 @final
@@ -110,9 +119,16 @@ class EvaluationSettings:
     """Beams while validating; those of `generation` when None."""
     baselines: bool = True
     probes: bool = True
-    """Measure shuffled images, retrieval, masked words and patches on the test split after training."""
+    """Measure shuffled images, retrieval, masked words and patches on the test split after
+    training.
+    """
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "batch_size", "val_studies", "val_beams")
 
 
-def _positive(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"`{name}` is {value}; expected a positive number")
+def _at_least(least: int, settings: object, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and value < least:
+            raise ValueError(f"`{name}` is {value}; expected at least {least}")

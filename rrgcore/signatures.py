@@ -1,9 +1,11 @@
-"""A constructor's signature is the schema of its options: names, types, defaults, nested components."""
+"""A constructor's signature is the schema of its options: names, types, defaults, nested
+components.
+"""
 
 import inspect
 import json
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Union, cast, final, get_args, get_origin, get_type_hints
@@ -26,7 +28,8 @@ WIRING: Mapping[str, str] = {
     "token_dim": "decoder.token_dim",
     "alignment_dim": "adapter.alignment_dim",
 }
-"""Constructor arguments that the model fills in, unless the recipe sets them, and what fills them."""
+"""Constructor arguments that the model fills in, unless the recipe sets them, and what fills them.
+"""
 
 MISSING = inspect.Parameter.empty
 
@@ -81,23 +84,29 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 
 def describe(annotation: Any) -> str:
     """Name a type as a user would."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation is type(None):
         return "nothing"
-    if get_origin(annotation) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(annotation)))
+    if annotation is Any:
+        return "anything"
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, arguments))
     if members := _members(annotation):
         return " or ".join(describe(member) for member in members)
-    if isinstance(annotation, type) and get_origin(annotation) is None:
-        return annotation.__name__
-    return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"a mapping of {describe(arguments[0])} to {describe(arguments[1])}"
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return "a list of " + ", ".join(describe(each) for each in arguments if each is not ...)
+    return getattr(annotation, "__name__", str(annotation))
 
 
 @cache
 def options_of(cls: type) -> Mapping[str, Option]:
     """Return the options of a class; asserts the house rule that constructors are keyword-only."""
-    if cls.__init__ in (object.__init__, nn.Module.__init__):  # none of its own
+    constructor = cast(Any, cls).__init__
+    if constructor in (object.__init__, nn.Module.__init__):  # none of its own
         return {}
-    hints = get_type_hints(cls.__init__)
+    hints = get_type_hints(constructor)
     found: dict[str, Option] = {}
     for name, parameter in list(inspect.signature(cls).parameters.items()):
         assert parameter.kind is parameter.KEYWORD_ONLY, (
@@ -117,7 +126,8 @@ def has_option(options: Iterable[Option]) -> str:
 
 
 def check_value(annotation: Any, value: Any) -> Any:
-    """Return a recipe's value as the annotation wants it; raises ValueError that says what was expected.
+    """Return a recipe's value as the annotation wants it; raises ValueError that says what was
+    expected.
 
     Validated as JSON in strict mode: a list may fill a tuple and 1 a float, but "3" is no int and
     true is no 1.
@@ -125,18 +135,30 @@ def check_value(annotation: Any, value: Any) -> Any:
     try:
         return _adapter(annotation).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        nested = [d for d in details if d["loc"] and not _members(annotation)]
-        if nested:
-            first = nested[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{where}: {first['msg']}, got {first['input']!r}") from None
+        place = error.errors(include_url=False)[0]["loc"]
+        if place and (inside := _inside(annotation, value, place[0])) is not None:
+            noun = f"item {place[0] + 1}" if isinstance(place[0], int) else place[0]
+            try:
+                check_value(*inside)
+            except ValueError as wrong:
+                raise ValueError(f"{noun}: {wrong}") from None
         raise ValueError(f"expected {describe(annotation)}, got {value!r}") from None
 
 
+def _inside(annotation: Any, value: Any, place: int | str) -> tuple[Any, Any] | None:
+    """Return annotation and value of one item of a list or mapping; None where there is none."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if isinstance(value, Mapping) and place in value and isinstance(origin, type):
+        return (arguments[1], value[place]) if issubclass(origin, Mapping) else None
+    if isinstance(value, list) and isinstance(place, int) and place < len(value) and arguments:
+        every = len(arguments) == 1 or arguments[-1] is ...
+        return (arguments[0] if every else arguments[place], value[place])
+    return None
+
+
 @cache
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
+def _adapter(annotation: Any) -> Any:  # a TypeAdapter, which beartype cannot read subscripted
     try:
         return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError:  # a type that brings its own configuration
-        return cast(TypeAdapter[Any], TypeAdapter(annotation))
+        return TypeAdapter(annotation)

@@ -1,11 +1,11 @@
 """A run's studies by the role they play, and the loaders that feed them to a model."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast, final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, final
 
 from rrgcore.build import make_annotators, make_dataset
 from rrgcore.data import Collator, ImageCache, Loader, gather_annotations, truncated
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, Problem
 from rrgcore.interfaces import ChecksTrainingSet, Dataset, Prepares
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
@@ -103,14 +103,14 @@ class Studies:
             workers=self.plan.data.workers,
         )
 
-    def check_training_set(self, model: ReportModel) -> None:
-        """Raise DataError for what components cannot do with so few studies."""
+    def training_set_problems(self, model: ReportModel) -> Iterator[Problem]:
+        """Find what components cannot do with so few studies."""
         count = len(self["train"])
         for name, objective in model.objectives.items():
             if isinstance(objective, ChecksTrainingSet):
-                problem = cast(str | None, objective.check_training_size(count))
+                problem = objective.check_training_size(count)
                 if problem is not None:
-                    raise DataError(f"objectives.{name}: {problem}")
+                    yield self.plan.problem(f"objectives.{name}", problem)
 
     def cut_reports(self, model: ReportModel) -> int:
         """Count the training reports that are longer than `data.max_report_tokens`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
 
 from rrgcore.errors import WeightsError
+from rrgcore.hub import hub_reachable
 
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PAD, UNK, CLS, SEP, MASK)
@@ -235,10 +236,19 @@ def load_tokenizer(name: str, *, special: Sequence[str] = ()) -> Tokenizer:
             raise WeightsError(f"{vocabulary} is no vocabulary of rrg's: {error!r}") from error
     from transformers import AutoTokenizer  # takes a second: only where one is wanted
 
+    def read(*, cached: bool) -> Any:
+        source = str(folder) if folder.is_dir() else name
+        return AutoTokenizer.from_pretrained(source, local_files_only=cached)
+
     try:
-        backend = AutoTokenizer.from_pretrained(str(folder) if folder.is_dir() else name)
+        backend = read(cached=True)
     except (OSError, ValueError) as error:
-        raise WeightsError(absent(name, "tokenizer")) from error
+        if folder.exists() or not hub_reachable():
+            raise WeightsError(absent(name, "tokenizer")) from error
+        try:
+            backend = read(cached=False)
+        except (OSError, ValueError) as second:
+            raise WeightsError(absent(name, "tokenizer")) from second
     return PretrainedTokenizer(backend=backend, special=special)
 
 

@@ -1,36 +1,37 @@
 """A stage from start to end: log, evaluate, save, resume, stop."""
 
-import json
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, cast, final
+from typing import Any, final
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 
-from rrgcore.build import part_of
 from rrgcore.checkpoint import (
     STATE,
     load_model,
     load_optimizer,
+    read_json,
     save_model,
     save_optimizer,
+    settle,
     write_json,
     written_whole,
 )
-from rrgcore.engine import Position, Step, steps, total_steps
+from rrgcore.engine import Position, Step, steps, steps_an_epoch, total_steps
 from rrgcore.evaluate import generate_reports, score, selected
 from rrgcore.folder import RunFolder
 from rrgcore.interfaces import Metric
+from rrgcore.interrupts import Interrupts
 from rrgcore.model import ReportModel
 from rrgcore.optim import Schedule, make_optimizer
 from rrgcore.plan import Plan
 from rrgcore.probes import image_gap
+from rrgcore.processes import on_main
 from rrgcore.settings import StageSettings
 from rrgcore.studies import Studies
-from rrgcore.types import Batch
+from rrgcore.timing import Clock
+from rrgcore.types import Batch, Scores
 from rrgcore.watch import Watcher
 
 GAP_EVERY = 50
@@ -39,7 +40,10 @@ GAP_EVERY = 50
 
 @final
 class Trainer:
-    """Runs the stages of a plan in a run folder, from wherever that folder stands."""
+    """Runs the stages of a plan in a run folder, from wherever that folder stands.
+
+    With several processes the main one writes and the others wait for it.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class Trainer:
         folder: RunFolder,
         accelerator: Accelerator,
         watcher: Watcher,
+        interrupts: Interrupts,
     ) -> None:
         self.plan = plan
         self.model = model
@@ -59,10 +64,11 @@ class Trainer:
         self.folder = folder
         self.accelerator = accelerator
         self.watcher = watcher
+        self.interrupts = interrupts
         self._trainable = {name for name, p in model.named_parameters() if p.requires_grad}
 
     def train(self) -> None:
-        """Run every stage that is not done yet; afterwards `checkpoints/best` is the best of all."""
+        """Run every stage that is not done yet."""
         before: str | None = None
         for number, name in enumerate(self.plan.stages, start=1):
             if not self._state(name).get("done"):
@@ -73,8 +79,7 @@ class Trainer:
         """Return the stage whose best checkpoint is the best of all, and its validation score."""
         best: tuple[str, float | None] = ("", None)
         for name in self.plan.stages:
-            state = json.loads((self.folder.checkpoint(name, "best") / STATE).read_text())
-            found = state["score"]
+            found = read_json(self.folder.checkpoint(name, "best") / STATE)["score"]
             # of equal scores the later stage's: it went on from the earlier one
             if best[1] is None or (found is not None and found >= best[1]):
                 best = (name, found)
@@ -83,9 +88,9 @@ class Trainer:
     # ---- one stage --------------------------------------------------------------------------
 
     def _stage(self, name: str, number: int, before: str | None) -> None:
-        plan, stage, accelerator = self.plan, self.plan.stages[name], self.accelerator
-        weights = plan.stage_weights(name)
-        self._freeze(stage)
+        stage, accelerator = self.plan.stages[name], self.accelerator
+        weights = self.plan.stage_weights(name)
+        freeze_for(self.model, stage, self._trainable)
         loader = self.studies.loader(
             self.model,
             "train",
@@ -96,8 +101,7 @@ class Trainer:
         )
         optimizer = make_optimizer(stage.optimizer, self.model)
         schedule = Schedule(stage.schedule, optimizer, warmup=stage.warmup)
-        state = self._state(name)
-        if state:
+        if state := self._state(name):
             last = self.folder.checkpoint(name, "last")
             load_model(last, self.model)
             optimizer.load_state_dict(load_optimizer(last, state["optimizer"]))
@@ -111,41 +115,55 @@ class Trainer:
             kept = [entry for entry in self.folder.metrics() if entry["stage"] != name]
             self.folder.cut_metrics(len(kept))
             state = {"best": None, "waiting": 0}
-        position = Position(**state.get("position", {}))
+        accelerator.free_memory()  # the stage before wrapped the model for what it trained
         wrapped, prepared = accelerator.prepare(self.model, optimizer)
-        count = total_steps(stage, loader)
-        epochs = count / max(1, -(-len(loader) // stage.accumulate))
-        self.watcher.stage(name, number, len(plan.stages), count, position.step, epochs)
+        course = _Course(name, stage, total_steps(stage, loader), prepared, schedule, state)
+        at = Position(**state.get("position", {}))
+        each = steps_an_epoch(stage, loader)
+        self.watcher.stage(
+            name, number, len(self.plan.stages), course.steps, at.step, -(-course.steps // each)
+        )
+        if state.get("unvalidated") and self._end_epoch(course, at):
+            return
         probe = self._probe_batch() if "report" in weights else None
-        clock = _Clock()
         step: Step | None = None
         try:
             for step in steps(
-                stage, wrapped, weights, loader, prepared, schedule, accelerator, position
+                name, stage, wrapped, weights, loader, prepared, schedule, accelerator, at
             ):
+                course.unsaved = True
                 self._log(name, step)
-                clock.add(step.studies)
+                course.clock.add(step.studies)
                 self.watcher.step(step)
                 if probe is not None and step.position.step % GAP_EVERY == 1:
                     self.watcher.image_gap(image_gap(self.model, probe))
-                if not step.epoch_ended:
-                    continue
-                last_epoch = step.position.step == count
-                if last_epoch or step.position.epoch % stage.evaluate_every == 0:
-                    clock.pause()
-                    self._validate(name, step, state)
-                    stop = stage.patience is not None and state["waiting"] >= stage.patience
-                    last_epoch = last_epoch or stop
-                self._save(name, step.position, prepared, schedule, state, done=last_epoch)
-                self.folder.log_timing({"stage": name, "epoch": step.epoch, **clock.read()})
-                if last_epoch:
-                    break
+                self._stop_if_asked()
+                if step.epoch_ended and self._end_epoch(course, step.position):
+                    return
         except KeyboardInterrupt:
-            if step is not None:
-                self._save(name, step.position, prepared, schedule, state, done=False)
+            if step is not None and course.unsaved and not self.interrupts.forced:
+                self._save(course, step.position, unvalidated=step.epoch_ended)
             raise
 
-    def _validate(self, name: str, step: Step, state: dict[str, Any]) -> None:
+    def _end_epoch(self, course: "_Course", at: Position) -> bool:
+        """Validate where that is due, and save; return whether the stage is done."""
+        stage, state = course.stage, course.state
+        done = at.step == course.steps
+        validated: Mapping[str, float] | None = None
+        course.clock.pause()
+        if done or at.epoch % stage.evaluate_every == 0:
+            validated = self._validate(course, at)
+            done = done or (stage.patience is not None and state["waiting"] >= stage.patience)
+        self._save(course, at, done=done)
+        self.accelerator.wait_for_everyone()
+        if validated is not None:
+            title = f"{course.name}, epoch {at.epoch}"
+            self.watcher.scored(title, validated, best=state["waiting"] == 0)
+        self.folder.log_timing({"stage": course.name, "epoch": at.epoch - 1, **course.clock.read()})
+        return done
+
+    def _validate(self, course: "_Course", at: Position) -> Mapping[str, float]:
+        """Generate over the validation split, score, and keep the weights if they are the best."""
         evaluation, accelerator = self.plan.evaluation, self.accelerator
         generation = self.plan.generation
         if evaluation.val_beams is not None:
@@ -159,41 +177,56 @@ class Trainer:
             rank=accelerator.process_index,
             world=accelerator.num_processes,
         )
-        title = f"{name}, epoch {step.position.epoch}: validating"
-        predictions = generate_reports(
-            self.model, loader, generation, accelerator, self.watcher, title
-        )
-        scores = score(predictions, self.metrics, quick=True)
+        title = f"{course.name}, epoch {at.epoch}: validating"
+        # alone, a process may leave a validation; of several, the others would wait for it forever
+        with self.interrupts.let_through(when=accelerator.num_processes == 1):
+            predictions = generate_reports(
+                self.model, loader, generation, accelerator, self.watcher, title
+            )
+
+        def scored() -> dict[str, Scores]:
+            return score(predictions, self.metrics, quick=True)
+
+        scores = on_main(accelerator, scored)
         values = {key: value for found in scores.values() for key, value in found.values.items()}
         found = None if evaluation.select == "last" else selected(scores, evaluation.select)
+        state = course.state
         better = found is None or state["best"] is None or found > state["best"]
         state["waiting"] = 0 if better else state["waiting"] + 1
         if better:
             state["best"] = found
-            with written_whole(self.folder.checkpoint(name, "best")) as folder:
-                save_model(folder, self.model)
-                write_json(
-                    folder / STATE,
-                    {
-                        "stage": name,
-                        "epoch": step.position.epoch,
-                        "step": step.position.step,
-                        "select": evaluation.select,
-                        "score": found,
-                        "scores": values,
-                    },
-                )
+            if self.folder.writes:
+                with written_whole(self.folder.checkpoint(course.name, "best")) as folder:
+                    save_model(folder, self.model)
+                    write_json(
+                        folder / STATE,
+                        {
+                            "stage": course.name,
+                            "epoch": at.epoch,
+                            "step": at.step,
+                            "select": evaluation.select,
+                            "score": found,
+                            "scores": values,
+                        },
+                    )
         self.folder.log(
             {
-                "stage": name,
-                "epoch": step.epoch,
-                "step": step.position.step,
+                "stage": course.name,
+                "epoch": at.epoch - 1,
+                "step": at.step,
                 "split": "val",
                 "best": better,
                 **values,
             }
         )
-        self.watcher.scored(f"{name}, epoch {step.position.epoch}", values, best=better)
+        return values
+
+    def _stop_if_asked(self) -> None:
+        if self.accelerator.num_processes > 1:
+            # all of them after the same step: who went on alone would wait for the others forever
+            asked = torch.tensor(float(self.interrupts.asked), device=self.accelerator.device)
+            self.interrupts.asked = bool(self.accelerator.reduce(asked))
+        self.interrupts.check()
 
     def _log(self, stage: str, step: Step) -> None:
         self.folder.log(
@@ -210,40 +243,34 @@ class Trainer:
         )
 
     def _save(
-        self,
-        name: str,
-        position: Position,
-        optimizer: torch.optim.Optimizer,
-        schedule: Schedule,
-        state: Mapping[str, Any],
-        *,
-        done: bool,
+        self, course: "_Course", at: Position, *, done: bool = False, unvalidated: bool = False
     ) -> None:
-        with written_whole(self.folder.checkpoint(name, "last")) as folder:
+        course.unsaved = False
+        if not self.folder.writes:
+            return
+        with written_whole(self.folder.checkpoint(course.name, "last")) as folder:
             save_model(folder, self.model)
             write_json(
                 folder / STATE,
                 {
-                    **{key: state[key] for key in ("best", "waiting")},
-                    "stage": name,
-                    "position": asdict(position),
-                    "optimizer": save_optimizer(folder, optimizer.state_dict()),
-                    "schedule": schedule.state_dict(),
-                    "metrics_lines": len(self.folder.metrics()),
+                    **{key: course.state[key] for key in ("best", "waiting")},
+                    "stage": course.name,
+                    "position": asdict(at),
+                    "optimizer": save_optimizer(folder, course.optimizer.state_dict()),
+                    "schedule": course.schedule.state_dict(),
+                    "metrics_lines": self.folder.metrics_lines,
+                    "unvalidated": unvalidated,
                     "done": done,
                 },
             )
 
     def _state(self, stage: str) -> dict[str, Any]:
+        """Read how far a stage is; nothing where it has not begun."""
+        if self.folder.writes:
+            for which in ("last", "best"):
+                settle(self.folder.checkpoint(stage, which))
         path = self.folder.checkpoint(stage, "last") / STATE
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-    def _freeze(self, stage: StageSettings) -> None:
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name in self._trainable)
-        objectives = cast(Mapping[str, nn.Module], dict(self.model.objectives.items()))
-        for part in stage.freeze:
-            part_of(self.model.parts, objectives, part).requires_grad_(False)
+        return read_json(path) if path.is_file() else {}
 
     def _probe_batch(self) -> Batch | None:
         loader = self.studies.loader(self.model, "val", training=False, first=32, batch_size=32)
@@ -251,40 +278,32 @@ class Trainer:
         return batch.to(self.accelerator.device) if len(batch) > 1 else None
 
 
+def freeze_for(model: ReportModel, stage: StageSettings, trainable: set[str]) -> None:
+    """Let a stage train what the recipe trains, but for what the stage freezes."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trainable)
+    for part in stage.freeze:
+        model.part(part).requires_grad_(False)
+
+
 @final
-class _Clock:
-    """Studies a second between two readings, pauses left out, and the most memory used."""
+class _Course:
+    """What belongs to one stage while it runs."""
 
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self._studies = 0
-        self._training: float | None = None
-
-    def add(self, studies: int) -> None:
-        self._studies += studies
-
-    def pause(self) -> None:
-        self._training = time.perf_counter() - self._start
-
-    def read(self) -> dict[str, float]:
-        now = time.perf_counter() - self._start
-        training = self._training or now
-        entry = {
-            "training_s": round(training, 3),
-            "validating_s": round(now - training, 3),
-            "studies_per_s": round(self._studies / training, 2),
-            "memory_mb": round(_memory() / 2**20, 1),
-        }
-        self._start, self._studies, self._training = time.perf_counter(), 0, None
-        return entry
-
-
-def _memory() -> int:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    try:
-        import resource  # not on Windows
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    except ImportError:
-        return 0
+    def __init__(
+        self,
+        name: str,
+        stage: StageSettings,
+        steps: int,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        state: dict[str, Any],
+    ) -> None:
+        self.name = name
+        self.stage = stage
+        self.steps = steps
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.state = state
+        self.unsaved = False
+        self.clock = Clock()

@@ -171,6 +171,20 @@ class Generation:
     """A text of n tokens, the end included, is ranked by its log-probability over n to this."""
     repetition_penalty: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name, least in (("beams", 1), ("max_new_tokens", 1), ("min_new_tokens", 0)):
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"`{name}` is {value}; expected at least {least}")
+        if self.min_new_tokens > self.max_new_tokens:
+            raise ValueError(
+                f"`min_new_tokens` is {self.min_new_tokens}, which is more than `max_new_tokens`, "
+                f"{self.max_new_tokens}"
+            )
+        if not self.repetition_penalty > 0:
+            raise ValueError(
+                f"`repetition_penalty` is {self.repetition_penalty}; expected a number above 0"
+            )
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -185,7 +199,7 @@ class Generated:
 @final
 @dataclass(frozen=True, slots=True)
 class ObjectiveOutput:
-    """One term: a mean over `count` items, so that accumulation and ranks average right."""
+    """One term: a mean over `count` items (pairs, masked patches, words)."""
 
     loss: Float[Tensor, ""]
     count: Int[Tensor, ""]

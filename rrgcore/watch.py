@@ -1,6 +1,6 @@
 """What a run tells whoever watches it: core never prints."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from rrgcore.engine import Step
@@ -14,16 +14,16 @@ class Watcher:
     def note(self, text: str) -> None:
         """Hear a sentence that the user should read."""
 
-    def stage(
-        self, name: str, number: int, count: int, steps: int, done: int, epochs: float
-    ) -> None:
+    def stage(self, name: str, number: int, count: int, steps: int, done: int, epochs: int) -> None:
         """Hear that a stage of so many steps begins, or goes on after `done` of them."""
 
     def step(self, step: Step) -> None:
         """Hear of an optimizer step."""
 
     def image_gap(self, gap: float) -> None:
-        """Hear by how much the report loss rises when images are exchanged: above zero, the image is used."""
+        """Hear by how much the report loss rises when images are exchanged: above zero, the image
+        is used.
+        """
 
     def scored(self, title: str, scores: Mapping[str, float], *, best: bool) -> None:
         """Hear of a validation."""
@@ -31,3 +31,7 @@ class Watcher:
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
         """Pass items through, showing how far they are."""
         yield from items
+
+    def progress(self, title: str) -> Callable[[int, int], None] | None:
+        """Return what is told how many of how many are done, or None."""
+        return None

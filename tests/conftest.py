@@ -2,20 +2,30 @@
 
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+from rrgcore.plugins import Discovered, discover
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
+TINY = Path(__file__).parent / "tiny.yaml"
 
 
 @pytest.fixture
 def golden() -> Callable[[str], Any]:
-    """Load a golden file: from the folder RRG_GOLDEN where it is set and has the file, else tests/golden."""
+    """Load a golden file: from the folder RRG_GOLDEN where it is set and has the file.
+
+    Else from tests/golden.
+    """
 
     def load(name: str) -> Any:
         folders = [Path(__file__).parent / "golden"]
@@ -29,7 +39,7 @@ def golden() -> Callable[[str], Any]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of papers and real data beside a checkout; tests that need it skip where it is absent."""
+    """The folder of papers and real data beside a checkout; tests skip where it is absent."""
     if not SHARED.is_dir():
         pytest.skip(f"no real data beside the checkout: {SHARED} is absent")
     return SHARED
@@ -38,3 +48,111 @@ def shared() -> Path:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def plugins() -> Discovered:
+    """Every installed plugin, discovered once."""
+    return discover()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, plugins: Discovered) -> Any:
+    """A finished run of tests/tiny.yaml; tests read it and leave it as it is."""
+    from rrgcore import load_recipe
+
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return load_recipe(TINY, plugins=plugins).run(folder)
+
+
+# ---- commands -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def rrg(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Answer]:
+    """Run a command as the console script does, in an empty folder; its status and what it said."""
+    from rrgcore.cli import main
+
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def call(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["rrg", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return Answer(int(stopped.value.code or 0), said.out, said.err)
+
+    return call
+
+
+# ---- data -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def r2gen(tmp_path: Path) -> Path:
+    """A folder in R2Gen's layout: 12, 4 and 4 studies of one image, with RadGraph and labels."""
+    return write_r2gen(tmp_path / "r2gen")
+
+
+@pytest.fixture(scope="session")
+def r2gen_writer() -> Callable[[Path], Path]:
+    """Write such a folder somewhere."""
+    return write_r2gen
+
+
+def write_r2gen(root: Path) -> Path:
+    """Write such a folder."""
+    rng = np.random.default_rng(0)
+    (root / "images").mkdir(parents=True)
+    (root / "annotations").mkdir()
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    sidecars: dict[str, list[str]] = {"radgraph": [], "labels": []}
+    for split, count in (("train", 12), ("val", 4), ("test", 4)):
+        rows[split] = []
+        for number in range(count):
+            id = f"{split}{number}"
+            pixels = rng.integers(0, 256, (40, 32), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / "images" / f"{id}.png")
+            side = ("left", "right")[number % 2]
+            report = f"there is a small {side} pleural effusion . no pneumothorax . case {number} ."
+            rows[split].append({"id": id, "report": report, "image_path": [f"{id}.png"]})
+            sidecars["radgraph"].append(_line(id, _radgraph(report, side)))
+            sidecars["labels"].append(_line(id, {"Pleural Effusion": 1, "Pneumothorax": 0}))
+    (root / "annotation.json").write_text(json.dumps(rows))
+    for slug, lines in sidecars.items():
+        (root / "annotations" / f"{slug}.jsonl").write_text("".join(lines))
+    return root
+
+
+def _line(id: str, value: Any) -> str:
+    return json.dumps({"id": id, "value": value}) + "\n"
+
+
+def _radgraph(report: str, side: str) -> Mapping[str, Any]:
+    def entity(tokens: str, label: str, at: int, relations: list[list[str]]) -> Mapping[str, Any]:
+        place = {"start_ix": at, "end_ix": at}
+        return {"tokens": tokens, "label": label, **place, "relations": relations}
+
+    return {
+        "text": report,
+        "entities": {
+            "1": entity(side, "ANAT-DP", 4, [["modify", "2"]]),
+            "2": entity("pleural", "ANAT-DP", 5, []),
+            "3": entity("effusion", "OBS-DP", 6, [["located_at", "2"]]),
+            "4": entity("pneumothorax", "OBS-DA", 9, []),
+        },
+    }

@@ -3,11 +3,13 @@
 import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
 from rrgcore import __version__
 from rrgcore.cli import evaluating, listing, running, showing
+from rrgcore.cli.options import is_main_process
 from rrgcore.errors import UserError
 
 app = typer.Typer(
@@ -21,17 +23,19 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"rrg {__version__}")
         raise typer.Exit
+    return wanted  # what a callback returns is what the command gets
 
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version."
-    ),
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
 ) -> None:
     pass
 
@@ -49,9 +53,6 @@ def main() -> None:
     except UserError as error:
         _say(str(error), debug)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on from here", err=True)
-        sys.exit(130)
     except BrokenPipeError:  # `rrg list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -68,4 +69,5 @@ def main() -> None:
 def _say(text: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    typer.echo(text, err=True)
+    if is_main_process():
+        typer.echo(text, err=True)

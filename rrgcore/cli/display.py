@@ -1,21 +1,17 @@
 """What a run looks like in a terminal, and in a log file."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar, final
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
+from rrgcore.cli.options import is_main_process
 from rrgcore.engine import Step
 from rrgcore.plan import Plan
 from rrgcore.session import Run
@@ -30,32 +26,35 @@ USED = 0.02
 
 @final
 class Display(Watcher):
-    """A progress bar in a terminal, a line now and then in a file."""
+    """A progress bar in a terminal, a line now and then in a file.
+
+    The bar keeps to one line, of which the bar itself gives way first; losses are on a line of
+    their own below it.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(quiet=quiet, highlight=False, soft_wrap=False)
-        self._live = self.console.is_terminal and not quiet
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+        quiet = quiet or not is_main_process()
+        self.console = Console(quiet=quiet, highlight=False)
+        self._quiet = quiet
+        self._stage: _StageBar | None = None
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[left]}", style="progress.remaining", markup=False),
             console=self.console,
-            disable=not self._live,
-            transient=False,
+            expand=True,
         )
-        self._task: TaskID | None = None
-        self._title = ""
-        self._epochs = 0.0
-        self._total = 0
-        self._gap = ""
-        self._smooth: dict[str, float] = {}
+        self._live = (
+            Live(get_renderable=self._render, console=self.console, refresh_per_second=4)
+            if self.console.is_terminal and not quiet
+            else None
+        )
         self._last_line = 0.0
-        self._began: tuple[float, int] = (0.0, 0)
 
     def __enter__(self) -> "Display":
-        self._progress.start()
+        if self._live is not None:
+            self._live.start()
         return self
 
     def __exit__(
@@ -64,98 +63,124 @@ class Display(Watcher):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        if self._live is not None:
+            self._live.stop()
+
+    def _render(self) -> Group:
+        below = [Text(line, style="dim") for line in self._stage.below()] if self._stage else []
+        return Group(self._bars, *below)
 
     # ---- what a run tells -------------------------------------------------------------------
 
     def introduce(self, plan: Plan) -> None:
-        """Say what is about to run."""
+        """Say what is about to run, and what its numbers are worth."""
         name = " ".join([plan.recipe.name, *(f"--variant {v}" for v in plan.recipe.variants)])
-        self.console.print(f"[bold]{name}[/bold]")
+        self.console.print(Text(name, style="bold"), soft_wrap=True)
         if about := plan.recipe.values.get("about"):
-            self.console.print(" ".join(str(about).split()), style="dim", markup=False)
+            self.note(" ".join(str(about).split()))
+        if caution := plan.dataset.cls.caution:  # type: ignore[attr-defined]
+            self.note(caution)
 
     def note(self, text: str) -> None:
-        """Show a sentence."""
-        self.console.print(text, markup=False)
+        """Show a sentence: folded in a terminal, one line in a file."""
+        self.console.print(Text(text), soft_wrap=not self.console.is_terminal)
 
-    def stage(self, name: str, number: int, count: int, steps: int, done: int, epochs: float) -> None:
+    def stage(self, name: str, number: int, count: int, steps: int, done: int, epochs: int) -> None:
         """Start a bar."""
-        self._title = f"{name} ({number}/{count})"
-        self._epochs, self._total, self._gap, self._smooth = epochs, steps, "", {}
-        self._began = (time.monotonic(), done)
-        if self._task is not None:
-            self._progress.update(self._task, visible=False)
-        self._task = self._progress.add_task(
-            self._title, total=steps, completed=done, text="waiting for the first step"
-        )
+        self._finish_stage()
+        task = self._bars.add_task("", total=steps, completed=done, left="")
+        self._stage = _StageBar(task, f"{name} {number}/{count}", steps, done, epochs)
+        self._bars.update(task, description=self._stage.title())
+        self._last_line = 0.0  # a file is told of the first step
 
     def step(self, step: Step) -> None:
         """Move the bar, with smoothed losses."""
-        for key, value in step.losses.items():
-            self._smooth[key] = 0.95 * self._smooth.get(key, value) + 0.05 * value
-        losses = " ".join(
-            f"{'loss' if key == 'total' else key} {value:.2f}"
-            for key, value in self._smooth.items()
-            if key != "total" or len(self._smooth) != 2
+        bar = self._stage
+        assert bar is not None, "a step belongs to a stage"
+        bar.take(step)
+        self._bars.update(
+            bar.task, completed=step.position.step, description=bar.title(), left=bar.left()
         )
-        text = f"epoch {step.epoch + 1}/{self._epochs:g} · {losses}{self._gap}"
-        if self._task is not None:
-            self._progress.update(self._task, completed=step.position.step, text=text)
-        if not self._live and time.monotonic() - self._last_line > LOG_SECONDS:
-            self._last_line = time.monotonic()
-            self.note(f"{self._title} {step.position.step}/{self._total} · {self._left(step)} · {text}")
+        if self._line_is_due():
+            line = f"{bar.title()} · step {step.position.step}/{bar.steps} · {bar.left()}"
+            self.note(" · ".join([line, *bar.below()]))
 
     def image_gap(self, gap: float) -> None:
         """Show whether the image is used yet."""
-        self._gap = f" · image {'used' if gap > USED else 'not used yet'} ({gap:+.2f})"
+        if self._stage is not None:
+            used = "used" if gap > USED else "not used yet"
+            self._stage.image = f"image {used} (report loss {gap:+.2f} with another's)"
 
     def scored(self, title: str, scores: Mapping[str, float], *, best: bool) -> None:
-        """Show a validation."""
-        values = "  ".join(f"{key} {value:.3f}" for key, value in scores.items())
-        self.note(f"{title}: {values}{'  (best)' if best else ''}{self._gap}")
+        """Show a validation in one line."""
+        figures = "  ".join(f"{key} {value:.3f}" for key, value in scores.items())
+        image = f" · {self._stage.image}" if self._stage and self._stage.image else ""
+        self.note(f"{title}: {figures}{'  (best so far)' if best else ''}{image}")
 
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
         """Show a second bar."""
-        task = self._progress.add_task(title, total=total, text="")
+        task = self._bars.add_task(title, total=total, left="")
         try:
-            for item in items:
+            for done, item in enumerate(items, start=1):
                 yield item
-                self._progress.advance(task)
+                self._bars.advance(task)
+                if self._line_is_due():
+                    self.note(f"{title} {done}/{total}")
         finally:
-            self._progress.remove_task(task)
+            self._bars.remove_task(task)
 
-    def _left(self, step: Step) -> str:
-        began, done = self._began
-        taken = step.position.step - done
-        seconds = (time.monotonic() - began) / max(1, taken) * (self._total - step.position.step)
-        return f"{int(seconds // 60)}:{int(seconds % 60):02d} left"
+    def progress(self, title: str) -> Callable[[int, int], None]:
+        """Show a bar that is told how far it is."""
+        task = self._bars.add_task(title, total=None, left="")
+        self._last_line = time.monotonic()  # seconds of work are no news in a file
+
+        def tell(done: int, total: int) -> None:
+            self._bars.update(task, completed=done, total=total, visible=done < total)
+            if self._line_is_due():
+                self.note(f"{title} {done}/{total}")
+
+        return tell
+
+    def _line_is_due(self) -> bool:
+        """Whether a file, which shows no bars, is to have a line now."""
+        if self._live is not None or self._quiet:
+            return False
+        if due := time.monotonic() - self._last_line > LOG_SECONDS:
+            self._last_line = time.monotonic()
+        return due
+
+    def _finish_stage(self) -> None:
+        if self._stage is not None:
+            self._bars.update(self._stage.task, visible=False)
+            self._stage = None
 
     # ---- at the end -------------------------------------------------------------------------
 
     def scores(self, run: Run) -> None:
         """Show the scores of a finished run."""
+        self._finish_stage()
         self.assessment(run.scores, run.plan)
-        best = run.folder.record.get("best") or {}
-        if best:
-            self.note(f"best checkpoint: stage {best['stage']}, {run.path / 'checkpoints' / 'best'}")
+        if best := run.folder.record.get("best"):
+            self.note(
+                f"best checkpoint: stage {best['stage']}, {run.path / 'checkpoints' / 'best'}"
+            )
         self.note(f"run folder: {run.path}")
 
     def assessment(self, found: Mapping[str, Any], plan: Plan) -> None:
         """Show scores beside the baselines, and what the probes found."""
-        rows: dict[str, dict[str, float]] = {"this model": _flat(found["protocols"])}
+        systems = {"this model": _flat(found["protocols"])}
         if found["shuffled images"]:
-            rows["… images exchanged"] = _flat(found["shuffled images"])
-        for name, scores in found["baselines"].items():
-            rows[name] = _flat(scores)
-        columns = list(dict.fromkeys(key for row in rows.values() for key in row))
-        table = Table(title=f"{found['split']} split, {found['studies']} studies", title_justify="left")
-        table.add_column("")
-        for column in columns:
-            table.add_column(column, justify="right")
-        for name, row in rows.items():
-            table.add_row(name, *(f"{row[c]:.3f}" if c in row else "–" for c in columns))
-        self.console.print(table)
+            systems["with others' images"] = _flat(found["shuffled images"])
+        systems |= {name: _flat(scores) for name, scores in found["baselines"].items()}
+        table = Table(title=f"{found['split']} split, {found['studies']} studies", box=None)
+        table.title_justify = "left"
+        table.add_column("score")
+        for name in systems:
+            table.add_column(name, justify="right", max_width=13)
+        for key in dict.fromkeys(key for scores in systems.values() for key in scores):
+            row = (f"{scores[key]:.3f}" if key in scores else "–" for scores in systems.values())
+            table.add_row(key, *row)
+        self.console.print("", table, "", sep="\n")
         self.note(f"distinct reports: {found['distinct']:.0%}")
         for name, probe in found["probes"].items():
             figures = ", ".join(
@@ -168,6 +193,47 @@ class Display(Watcher):
             self.note(f"{protocol}: {fingerprint}")
         if caution := plan.dataset.cls.caution:  # type: ignore[attr-defined]
             self.note(caution)
+
+
+@final
+class _StageBar:
+    """What is shown of the stage that runs."""
+
+    def __init__(self, task: TaskID, name: str, steps: int, done: int, epochs: int) -> None:
+        self.task = task
+        self.steps = steps
+        self.image = ""
+        self._name = name
+        self._epochs = epochs
+        self._epoch = 0
+        self._done, self._begun_with = done, done
+        self._began = time.monotonic()
+        self._smooth: dict[str, float] = {}
+
+    def take(self, step: Step) -> None:
+        """Follow a step."""
+        self._epoch, self._done = step.epoch + 1, step.position.step
+        for key, value in step.losses.items():
+            self._smooth[key] = 0.95 * self._smooth.get(key, value) + 0.05 * value
+
+    def title(self) -> str:
+        """Name stage and epoch."""
+        epoch = f" · epoch {self._epoch}/{self._epochs}" if self._epoch else ""
+        return f"{self._name}{epoch}"
+
+    def left(self) -> str:
+        """Estimate the time left in the stage."""
+        seconds = (time.monotonic() - self._began) / max(1, self._done - self._begun_with)
+        whole = round(seconds * (self.steps - self._done))
+        hours, minutes = divmod(whole // 60, 60)
+        clock = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+        return f"{clock}:{whole % 60:02d} left"
+
+    def below(self) -> list[str]:
+        """Return the lines below the bar: losses, and whether the image is used."""
+        losses = self._smooth if len(self._smooth) != 2 else {"total": self._smooth["total"]}
+        shown = [f"{'loss' if k == 'total' else k} {value:.2f}" for k, value in losses.items()]
+        return [line for line in (" · ".join(shown), self.image) if line]
 
 
 def _flat(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -27,7 +27,8 @@ def evaluate(
         raise typer.BadParameter(f"'{split}' is none of train, val, test", param_hint="--split")
     found = find_plugins(plugin, no_plugin)
     from rrgcore.cli.display import Display
-    from rrgcore.session import load_run, write_assessment
+    from rrgcore.job import write_assessment
+    from rrgcore.session import load_run
 
     with Display(quiet=as_json) as display:
         loaded = load_run(run, plugins=found)

@@ -14,7 +14,7 @@ RecipeName = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ADDRESS=VALUE]...", help="Options to change: objectives.irm=off"),
+    typer.Argument(metavar="ADDRESS=VALUE", help="Options to change: objectives.irm=off"),
 ]
 Variants = Annotated[
     list[str] | None,
@@ -36,6 +36,12 @@ def find_plugins(files: Sequence[Path] | None, blocked: Sequence[str] | None) ->
         for plugin in found.plugins:
             state = "left out" if plugin.blocked else f"{len(plugin.components)} components"
             typer.echo(
-                f"rrg: plugin {plugin.name} from {plugin.origin} {plugin.version}: {state}", err=True
+                f"rrg: plugin {plugin.name} from {plugin.origin} {plugin.version}: {state}",
+                err=True,
             )
     return found
+
+
+def is_main_process() -> bool:
+    """Whether this process prints: with several (`accelerate launch`), the first one does."""
+    return os.environ.get("RANK", "0") == "0"

@@ -1,8 +1,6 @@
 """`rrg run`: the whole job."""
 
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -27,7 +25,8 @@ def run(
     overrides: Overrides = None,
     variant: Variants = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="The run folder; resumed if unfinished.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The run folder; resumed if unfinished."),
     ] = None,
     new: Annotated[
         bool, typer.Option("--new", help="Start afresh instead of going on with an unfinished run.")
@@ -44,13 +43,8 @@ def run(
     read = read_recipe(recipe, variants=variant or (), overrides=overrides or ())
     from rrgcore.session import Session
 
-    signal.signal(signal.SIGTERM, _interrupt)
     with Display() as display:
         session = Session(read, found)
         display.introduce(session.plan)
         finished = session.run(out, new=new, watcher=display)
         display.scores(finished)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

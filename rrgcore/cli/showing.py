@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def check(
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE... [ADDRESS=VALUE]...", help="Recipes, overrides.")
+        list[str],
+        typer.Argument(metavar="RECIPE|ADDRESS=VALUE", help="Recipes, overrides."),
     ],
     variant: Variants = None,
     all_variants: Annotated[
@@ -42,10 +44,13 @@ def check(
 ) -> None:
     """Find everything that is wrong with recipes and their data; builds and allocates nothing."""
     from rrgcore import load_recipe
+    from rrgcore.cli.display import Display
 
     found = find_plugins(plugin, no_plugin)
-    names = [name for name in recipes if "=" not in name]
-    overrides = [name for name in recipes if "=" in name]
+    names = [name for name in recipes if "=" not in name or Path(name).is_file()]
+    overrides = [name for name in recipes if name not in names]
+    if not names:
+        raise typer.BadParameter("expected at least one recipe", param_hint="RECIPE")
     problems: list[str] = []
     for name in names:
         chosen: list[list[str]] = [list(variant or [])]
@@ -56,7 +61,8 @@ def check(
             title = " ".join([name, *(f"--variant {v}" for v in variants)])
             try:
                 session = load_recipe(name, variants=variants, overrides=overrides, plugins=found)
-                session.check(images=images)
+                with Display() as display:
+                    session.check(images=images, watcher=display)
                 typer.echo(f"{title}: good")
             except UserError as error:
                 problems.append(f"{title}\n{error}" if variants else str(error))
@@ -102,7 +108,9 @@ def show(
     counted = [weight for weight in shown.weights if "twin" not in weight.part]
     twins = [weight for weight in shown.weights if "twin" in weight.part]
     for weight in counted:
-        table.add_row(weight.part, f"{weight.trainable:,}", f"{weight.frozen:,}" if weight.frozen else "")
+        table.add_row(
+            weight.part, f"{weight.trainable:,}", f"{weight.frozen:,}" if weight.frozen else ""
+        )
     table.add_section()
     trainable, frozen = (sum(getattr(w, k) for w in counted) for k in ("trainable", "frozen"))
     table.add_row("all", f"{trainable:,}", f"{frozen:,}" if frozen else "")

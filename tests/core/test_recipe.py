@@ -820,7 +820,9 @@ def test_a_variant_brings_those_it_is_on_top_of_and_each_only_once(write: Write)
 def test_a_variant_on_top_of_nothing_known_suggests_the_nearest(write: Write) -> None:
     write("variants:\n  alpha: {seed: 1}\n  b: {on: alhpa}")
     message = refused(load_recipe, "r.yaml", variants=["b"])
-    assert "variants.b.on (line 3)\n    no variant is called 'alhpa'. Did you mean 'alpha'?" in message
+    assert (
+        "variants.b.on (line 3)\n    no variant is called 'alhpa'. Did you mean 'alpha'?" in message
+    )
 
 
 def test_variants_on_top_of_each_other_are_refused(write: Write) -> None:

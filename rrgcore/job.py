@@ -1,0 +1,190 @@
+"""One run's work: everything built for it, and the whole job done with it."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, set_seed
+
+from rrgcore.assess import Assessment, assess
+from rrgcore.build import WORDS, Tokenizers, build_model, check_assembled, make_metrics
+from rrgcore.checkpoint import link_folder, load_part
+from rrgcore.errors import RecipeError, RunError, did_you_mean
+from rrgcore.evaluate import Prediction
+from rrgcore.folder import PREDICTIONS, SCORES, RunFolder
+from rrgcore.interfaces import Metric
+from rrgcore.interrupts import Interrupts
+from rrgcore.plan import Plan
+from rrgcore.resolve import weigh
+from rrgcore.studies import ROLES, Studies
+from rrgcore.tokens import AbsentTokenizer
+from rrgcore.training import Trainer
+from rrgcore.types import Pair
+from rrgcore.watch import Watcher
+
+
+@final
+class Job:
+    """Everything built for one run; building it writes nothing."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        watcher: Watcher,
+        accelerator: Accelerator,
+        saved_tokenizers: Mapping[str, str],
+    ) -> None:
+        self.plan = plan
+        self.watcher = watcher
+        self.accelerator = accelerator
+        self.studies = listed_studies(plan)
+        self.tokenizers = Tokenizers(plan, lambda: self.studies.reports("train"), saved_tokenizers)
+        assembled = check_assembled(plan, self.tokenizers)
+        if problems := list(self.studies.training_set_problems(assembled)):
+            raise RecipeError(plan.recipe.source, problems)
+        self.metrics = make_metrics(plan)
+        check_selected(plan, self.metrics)
+        for stage in plan.stages:
+            # annotations that are missing are found now, not in the second stage
+            self.studies.loader(
+                assembled, "train", training=True, objectives=list(plan.stage_weights(stage))
+            )
+        set_seed(plan.seed)
+        self.model = build_model(plan, self.tokenizers)
+        for part, source in plan.init.items():
+            load_part(checkpoint_of(source), part, self.model.part(part))
+        self.model.to(accelerator.device)
+        if cut := self.studies.cut_reports(self.model):
+            watcher.note(
+                f"{cut} of {len(self.studies['train'])} training reports are longer than "
+                f"data.max_report_tokens={plan.data.max_report_tokens} and are cut for training; "
+                "references are scored whole"
+            )
+
+    def facts(self) -> dict[str, Any]:
+        """Return what run.json records of it."""
+        return {
+            "seed": self.plan.seed,
+            "data": self.studies.facts(),
+            "studies": {role: len(self.studies[role]) for role in ROLES},
+            "parameters": {
+                weight.part: {"trainable": weight.trainable, "frozen": weight.frozen}
+                for weight in weigh(self.model)
+            },
+            "device": str(self.accelerator.device),
+        }
+
+    def save_tokenizers(self, folder: RunFolder) -> None:
+        """Keep the tokenizers with the run: a word vocabulary is made of the training reports."""
+        names = {}
+        for number, (name, tokenizer) in enumerate(self.tokenizers.loaded.items()):
+            assert not isinstance(tokenizer, AbsentTokenizer), "a run has its tokenizers at hand"
+            relative = f"tokenizers/{WORDS if name == WORDS else number}"
+            if folder.writes:
+                tokenizer.save(folder.path / relative)
+            names[name] = relative
+        folder.update(tokenizers=names)
+
+    def run(self, folder: RunFolder, interrupts: Interrupts) -> None:
+        """Train every stage that is not done, and test once with the best checkpoint."""
+        common: dict[str, Any] = {
+            "plan": self.plan,
+            "model": self.model,
+            "studies": self.studies,
+            "metrics": self.metrics,
+            "folder": folder,
+            "accelerator": self.accelerator,
+            "watcher": self.watcher,
+        }
+        trainer = Trainer(**common, interrupts=interrupts)
+        trainer.train()
+        stage, found = trainer.best()
+        if folder.writes:
+            link_folder(folder.checkpoint(stage, "best"), folder.best)
+        folder.update(best={"stage": stage, "score": found})
+        self.accelerator.wait_for_everyone()
+        with interrupts.let_through():
+            write_assessment(folder, assess(**common, split="test"))
+
+
+def listed_studies(plan: Plan) -> Studies:
+    """Make a plan's studies; raises DataError where training, validation or test has none."""
+    studies = Studies(plan)
+    for role in ROLES:
+        studies[role]
+    return studies
+
+
+def write_assessment(folder: RunFolder, found: Assessment) -> None:
+    """Write scores.json and predictions.jsonl (for another split than test, with its name in
+    theirs).
+    """
+    suffix = "" if found.split == "test" else f"-{found.split}"
+    predictions = [_entry(prediction) for prediction in found.predictions]
+    folder.write_lines(PREDICTIONS.replace(".", f"{suffix}."), predictions)
+    folder.write_json(SCORES.replace(".", f"{suffix}."), found.to_json())
+
+
+def make_accelerator(plan: Plan) -> Accelerator:
+    """Make the accelerator of a plan, whose stages have one precision."""
+    # a process keeps its first accelerator's precision; a notebook runs one recipe after another
+    AcceleratorState._reset_state()
+    precision = next(iter(plan.stages.values())).precision
+    return Accelerator(
+        mixed_precision="no" if precision == "fp32" else precision,
+        # unless it is told so, torchrun's processes on a machine without a GPU stay strangers
+        cpu=not torch.accelerator.is_available(),
+        kwargs_handlers=[
+            # a report-only stage, or a variant without mim, leaves cross-attention or heads unused
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+            # the others wait while the main process scores
+            InitProcessGroupKwargs(timeout=timedelta(hours=12)),
+        ],
+    )
+
+
+def in_a_line(facts: Mapping[str, Any]) -> str:
+    """Say what is about to run: data, size, device."""
+    studies = ", ".join(f"{count:,} {role}" for role, count in facts["studies"].items())
+    trainable = sum(part["trainable"] for part in facts["parameters"].values())
+    data = facts["data"]["dataset"]
+    return f"{data}: {studies} · {trainable:,} parameters to train · {facts['device']}"
+
+
+def check_selected(plan: Plan, metrics: Mapping[str, Metric]) -> None:
+    """Refuse to train for hours towards a score that no metric gives."""
+    select = plan.evaluation.select
+    if select == "last":
+        return
+    pair = [Pair("a", "the lungs are clear .", "the lungs are clear .")]
+    given = [key for metric in metrics.values() for key in metric.score(pair, quick=True).values]
+    if select not in given:
+        raise plan.refusal(
+            "evaluation.select",
+            f"no metric gives '{select}' while training.{did_you_mean(select, given)}\n"
+            f"Given: {', '.join(given) or 'nothing: name a metric under evaluation.metrics'}; "
+            "or `last`, which keeps the newest checkpoint",
+        )
+
+
+def checkpoint_of(source: str) -> Path:
+    """Return the best checkpoint of the run that `init` names; raises RunError."""
+    if not source.startswith("run:"):
+        raise RunError(
+            f"init: '{source}' is no run; expected run:PATH (published weights are an option of "
+            "the component: `weights`)"
+        )
+    return RunFolder.open(source.removeprefix("run:")).best
+
+
+def _entry(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "id": prediction.id,
+        "reference": prediction.reference,
+        "prediction": prediction.prediction,
+        "logprob": prediction.logprob,
+    }

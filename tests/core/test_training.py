@@ -1,0 +1,265 @@
+"""Determinism, interruption, resumption: a run is what its recipe says, however it came about."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rrgcore import load_recipe
+from rrgcore.engine import NonFiniteLoss, Step
+from rrgcore.plugins import Discovered
+from rrgcore.session import Run
+from rrgcore.watch import Watcher
+
+TINY = Path(__file__).parent.parent / "tiny.yaml"
+CHECKPOINTS = ("align/best", "align/last", "generate/best", "generate/last", "best")
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    for name in ("metrics.jsonl", "predictions.jsonl", "scores.json", "recipe.yaml"):
+        assert (one / name).read_text() == (other / name).read_text(), name
+    for checkpoint in CHECKPOINTS:
+        first, second = (
+            load_file(run / "checkpoints" / checkpoint / "model.safetensors")
+            for run in (one, other)
+        )
+        assert first.keys() == second.keys()
+        for key, tensor in first.items():
+            assert torch.equal(tensor, second[key]), f"{checkpoint}: {key}"
+
+
+class StopsAt(Watcher):
+    """Interrupts a run at a moment that `when` recognises."""
+
+    def __init__(self, when: Callable[[str, Any], bool]) -> None:
+        self.when = when
+
+    def step(self, step: Step) -> None:
+        self._hear("step", step)
+
+    def scored(self, title: str, scores: Mapping[str, float], *, best: bool) -> None:
+        self._hear("scored", title)
+
+    def stage(self, name: str, number: int, count: int, steps: int, done: int, epochs: int) -> None:
+        self._hear("stage", name)
+
+    def track(self, items: Iterable[Any], title: str, total: int) -> Iterator[Any]:
+        for item in items:
+            self._hear("track", title)
+            yield item
+
+    def _hear(self, what: str, told: Any) -> None:
+        if self.when(what, told):
+            raise KeyboardInterrupt
+
+
+def step_is(number: int) -> Callable[[str, Any], bool]:
+    return lambda what, step: what == "step" and step.position.step == number
+
+
+MOMENTS = {
+    "in the middle of an epoch": step_is(2),
+    "after the last step of an epoch": step_is(3),
+    "while validating": lambda what, told: (what, told) == ("track", "align, epoch 1: validating"),
+    "after a validation": lambda what, told: (what, told) == ("scored", "align, epoch 1"),
+    "after a stage's last step": step_is(6),
+    "when the second stage begins": lambda what, told: (what, told) == ("stage", "generate"),
+    "while testing": lambda what, told: what == "track" and "test" in told,
+}
+
+
+def test_two_runs_with_one_seed_are_the_same(
+    finished: Run, tmp_path: Path, plugins: Discovered
+) -> None:
+    load_recipe(TINY, plugins=plugins).run(tmp_path / "again")
+
+    assert_same_run(finished.path, tmp_path / "again")
+
+
+def test_another_seed_is_another_run(finished: Run, tmp_path: Path, plugins: Discovered) -> None:
+    run = load_recipe(TINY, overrides=["seed=4"], variants=["short"], plugins=plugins).run(
+        tmp_path / "other"
+    )
+
+    assert run.folder.metrics()[0]["loss"] != finished.folder.metrics()[0]["loss"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_that_was_stopped_and_resumed_is_the_same(
+    moment: str, finished: Run, tmp_path: Path, plugins: Discovered
+) -> None:
+    session = load_recipe(TINY, plugins=plugins)
+    with pytest.raises(KeyboardInterrupt):
+        session.run(tmp_path / "run", watcher=StopsAt(MOMENTS[moment]))
+    stopped = json.loads((tmp_path / "run" / "run.json").read_text())["state"]
+
+    session.run(tmp_path / "run")
+
+    assert stopped == "stopped"
+    assert_same_run(finished.path, tmp_path / "run")
+
+
+def test_a_run_stopped_at_every_step_is_the_same(
+    finished: Run, tmp_path: Path, plugins: Discovered
+) -> None:
+    session = load_recipe(TINY, plugins=plugins)
+    stops = 0
+    while True:
+        try:
+            session.run(tmp_path / "run", watcher=StopsAt(lambda what, told: what == "step"))
+            break
+        except KeyboardInterrupt:
+            stops += 1
+
+    assert stops == 6 + 6  # every optimizer step of both stages
+    assert_same_run(finished.path, tmp_path / "run")
+
+
+def test_a_run_that_died_goes_on_from_its_last_checkpoint(
+    finished: Run, tmp_path: Path, plugins: Discovered
+) -> None:
+    """A step after the checkpoint is logged, and then the power fails."""
+
+    class Dies(Watcher):
+        def step(self, step: Step) -> None:
+            if step.position.step == 5:
+                raise RuntimeError("power cut")
+
+    session = load_recipe(TINY, plugins=plugins)
+    with pytest.raises(RuntimeError, match="power cut"):
+        session.run(tmp_path / "run", watcher=Dies())
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": "align", "epo')
+
+    session.run(tmp_path / "run")
+
+    assert_same_run(finished.path, tmp_path / "run")
+
+
+def test_a_finished_run_is_left_alone(finished: Run, plugins: Discovered) -> None:
+    notes: list[str] = []
+
+    class Listens(Watcher):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
+    load_recipe(TINY, plugins=plugins).run(finished.path, watcher=Listens())
+
+    assert before == {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
+    assert "is finished already" in notes[0]
+
+
+def test_the_saved_recipe_repeats_the_run(
+    finished: Run, tmp_path: Path, plugins: Discovered
+) -> None:
+    load_recipe(finished.path / "recipe.yaml", plugins=plugins).run(tmp_path / "again")
+
+    assert_same_run(finished.path, tmp_path / "again")
+
+
+def test_the_schedule_goes_on_into_the_next_stage(finished: Run) -> None:
+    steps = [entry for entry in finished.folder.metrics() if "split" not in entry]
+    rates = {(e["stage"], e["epoch"]): e["lr"] for e in steps}
+
+    assert [e["lr"] for e in steps[:2]] == pytest.approx([0.5e-2, 1e-2])  # warmed up in two steps
+    assert rates["align", 1] == pytest.approx(1e-2 * 0.9)
+    assert rates["generate", 0] == pytest.approx(1e-2 * 0.9**2)
+    assert rates["generate", 1] == pytest.approx(1e-2 * 0.9**3)
+
+
+def test_the_second_stage_starts_from_the_best_of_the_first(
+    tmp_path: Path, plugins: Discovered
+) -> None:
+    """With nothing to learn, what stage two saves is what it started from."""
+    overrides = ["stages.generate.optimizer={lr: 1e-30, weight_decay: 0}"]
+    run = load_recipe(TINY, overrides=overrides, plugins=plugins).run(tmp_path / "run")
+
+    best = load_file(run.folder.checkpoint("align", "best") / "model.safetensors")
+    last = load_file(run.folder.checkpoint("generate", "last") / "model.safetensors")
+    assert all(torch.equal(best[key], last[key]) for key in best)
+
+
+def test_a_stage_moves_only_what_it_does_not_freeze(tmp_path: Path, plugins: Discovered) -> None:
+    overrides = ["stages.generate.freeze=[shared.text_trunk]"]
+    run = load_recipe(TINY, overrides=overrides, plugins=plugins).run(tmp_path / "run")
+
+    before = load_file(run.folder.checkpoint("align", "best") / "model.safetensors")
+    after = load_file(run.folder.checkpoint("generate", "last") / "model.safetensors")
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert not any(key.startswith("parts.shared.text_trunk") for key in moved)
+    assert any(key.startswith("parts.encoder") for key in moved)
+
+
+def test_patience_ends_a_stage(tmp_path: Path, plugins: Discovered) -> None:
+    overrides = ["stages.align={epochs: 30, patience: 2}"]
+    run = load_recipe(TINY, variants=["short"], overrides=overrides, plugins=plugins).run(
+        tmp_path / "run"
+    )
+
+    validations = [e["best"] for e in run.folder.metrics() if e.get("split") == "val"]
+    assert len(validations) < 30
+    assert validations[-2:] == [False, False]
+    assert validations[-3]
+
+
+def test_validations_come_as_often_as_the_stage_says(tmp_path: Path, plugins: Discovered) -> None:
+    overrides = ["stages.align={epochs: 5, evaluate_every: 2}"]
+    run = load_recipe(TINY, variants=["short"], overrides=overrides, plugins=plugins).run(
+        tmp_path / "run"
+    )
+
+    assert [e["epoch"] for e in run.folder.metrics() if e.get("split")] == [1, 3, 4]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_anything_is_spoilt(
+    tmp_path: Path, plugins: Discovered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rrg_kia.mim import MaskedImageModeling
+
+    forward = MaskedImageModeling.forward
+    calls = iter(range(100))
+
+    def poisoned(self: Any, *arguments: Any) -> Any:
+        output = forward(self, *arguments)
+        return output if next(calls) < 7 else type(output)(output.loss * torch.nan, output.count)
+
+    monkeypatch.setattr(MaskedImageModeling, "forward", poisoned)
+    session = load_recipe(TINY, plugins=plugins)
+    with pytest.raises(NonFiniteLoss, match=r"objective 'mim' is nan on these studies: phantom-"):
+        session.run(tmp_path / "run")
+    monkeypatch.undo()
+
+    last = load_file(tmp_path / "run/checkpoints/align/last/model.safetensors")
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in last.values())
+    assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_process_where_it_can_go_on(
+    number: signal.Signals, finished: Run, tmp_path: Path, plugins: Discovered
+) -> None:
+    command = [sys.executable, "-m", "rrgcore", "run", str(TINY), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.is_file() and metrics.read_text()):
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130, err
+    assert err == ""
+    assert "to go on: rrg run" in out
+    load_recipe(TINY, plugins=plugins).run(tmp_path / "run")
+    assert_same_run(finished.path, tmp_path / "run")
