@@ -35,14 +35,14 @@ def rrg_components():
 def desk(
     tmp_path_factory: pytest.TempPathFactory,
     plugins: Discovered,
-    write_r2gen: Callable[[Path], Path],
+    r2gen_writer: Callable[[Path], Path],
 ) -> Path:
     """A folder with what the examples find: a finished run, a data set, a plugin in a file."""
     folder = tmp_path_factory.mktemp("desk")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", "")  # no Java: METEOR's start would take longer than the run
         load_recipe("kia_graph", variants=["tiny"], plugins=plugins).run(folder / "runs" / "tiny")
-    write_r2gen(folder / "my_data")
+    r2gen_writer(folder / "my_data")
     (folder / "my_idea.py").write_text(MY_IDEA)
     return folder
 
