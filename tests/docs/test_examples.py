@@ -153,9 +153,9 @@ def test_a_misspelt_override_is_answered_as_the_quickstart_shows(rrg: Callable[.
 
 
 def test_broken_data_is_answered_as_the_page_shows(
-    rrg: Callable[..., Any], write_r2gen: Callable[[Path], Path]
+    rrg: Callable[..., Any], r2gen_writer: Callable[[Path], Path]
 ):
-    root = write_r2gen(Path("my_data"))
+    root = r2gen_writer(Path("my_data"))
     (root / "images" / "train3.png").write_bytes(b"")
     whole = (root / "images" / "train4.png").read_bytes()
     (root / "images" / "train4.png").write_bytes(whole[: len(whole) // 2])
@@ -170,9 +170,9 @@ def test_broken_data_is_answered_as_the_page_shows(
 
 
 def test_a_missing_annotation_is_answered_as_the_page_shows(
-    rrg: Callable[..., Any], write_r2gen: Callable[[Path], Path]
+    rrg: Callable[..., Any], r2gen_writer: Callable[[Path], Path]
 ):
-    root = write_r2gen(Path("my_data"))
+    root = r2gen_writer(Path("my_data"))
     (root / "annotations" / "radgraph.jsonl").unlink()
     options = (f"data.root={root}", "objectives.irc.queue=6", "objectives.mlm.masking=graph")
     answer = rrg("check", "kia_graph", "--variant", "r2gen", *options)
