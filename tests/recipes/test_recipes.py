@@ -27,7 +27,11 @@ CASES = [
 def test_all_recipes_are_found_and_installed() -> None:
     """A glob that finds nothing tests nothing."""
     assert len(FILES) == 2
-    assert {path.resolve() for path in list_recipes().values()} == set(FILES)
+    installed = {name: path.read_text(encoding="utf-8") for name, path in list_recipes().items()}
+    assert installed == {
+        file.relative_to(RECIPES).with_suffix("").as_posix(): file.read_text(encoding="utf-8")
+        for file in FILES
+    }
     assert len(CASES) > 50
 
 
