@@ -359,7 +359,7 @@ class _Checker:
     def data(
         self, value: Mapping[str, Any]
     ) -> tuple[Block | None, DataSettings | None, dict[type, Block]]:
-        own = {f.name for f in fields(DataSettings)}
+        own = [f.name for f in fields(DataSettings)]
         annotators = self.annotators(self.mapping("data.annotations", value.get("annotations", {})))
         rest = {k: v for k, v in value.items() if k not in own and k != "annotations"}
         if "name" not in value:
@@ -370,7 +370,7 @@ class _Checker:
             cls = self.registry.get("dataset", value["name"])
             unknown = [k for k in rest if k not in options_of(cls) and k != "name"]
             for key in unknown:
-                names = [*own, *options_of(cls), "annotations"]
+                names = list(dict.fromkeys([*own, *options_of(cls), "annotations"]))
                 self.problem(
                     f"data.{key}",
                     f"neither `data` nor dataset '{value['name']}' has an option '{key}'."

@@ -1,8 +1,8 @@
 """Generating over a split and scoring it, beside what trivial baselines score."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, cast, final
+from dataclasses import dataclass, replace
+from typing import cast, final
 
 import numpy as np
 from accelerate import Accelerator
@@ -122,8 +122,3 @@ def selected(scores: Mapping[str, Scores], key: str) -> float | None:
         if key in found.values:
             return found.values[key]
     return None
-
-
-def as_json(scores: Mapping[str, Scores]) -> dict[str, Any]:
-    """Return scores by protocol as plain values."""
-    return {name: asdict(found) for name, found in scores.items()}
