@@ -75,3 +75,8 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     spelt = {candidate.casefold(): candidate for candidate in known}
     near = get_close_matches(str(name).casefold(), spelt, n=1, cutoff=0.6)
     return f" Did you mean '{spelt[near[0]]}'?" if near else ""
+
+
+def a(noun: str) -> str:
+    """Return a noun with its article: a decoder, an encoder."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

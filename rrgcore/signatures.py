@@ -14,6 +14,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from torch import nn
 
 from rrgcore import interfaces
+from rrgcore.errors import a
 from rrgcore.registry import KINDS
 from rrgcore.tokens import Tokenizer
 
@@ -72,7 +73,7 @@ class Option:
     def expected(self) -> str:
         """The type, in words."""
         if self.component is not None:
-            return f"a {self.component[0]} that is {self.component[1].__name__}"
+            return f"{a(self.component[0])} that is {self.component[1].__name__}"
         return describe(self.annotation)
 
 

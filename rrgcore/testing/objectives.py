@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rrgcore.check import SLOTS
+from rrgcore.check.model import SLOTS
 from rrgcore.features import Features
 from rrgcore.interfaces import (
     AlignmentObjective,

@@ -104,7 +104,11 @@ def test_three_problems_read_as_they_should(tmp_path: Path, plugins: Discovered)
         ("init.encoder=weights.pth", "init.encoder", "is no run; expected run:PATH"),
         ("init.encoder=run:nowhere", "init.encoder", "nowhere does not exist"),
         ("init.encodr=run:a", "init", "there is no part 'encodr'. Did you mean 'encoder'?"),
-        ("model.encoder.weights=./vit.safetensors", "model.encoder.weights", "does not exist"),
+        (
+            "model.encoder.weights=./vit.safetensors",
+            "model.encoder.weights",
+            "no such file or folder",
+        ),
     ],
 )
 def test_a_problem_is_told_at_its_address(
@@ -147,6 +151,7 @@ def test_a_problem_is_told_at_its_address(
         ("schedule=ReduceLROnPlateau", ".schedule.name", "it steps by a score; use `patience`"),
         ("schedule.gama=0.9", ".schedule.gama", "Did you mean 'gamma'?"),
         ("schedule.every=week", ".schedule.every", "expected one of 'epoch', 'step', got 'week'"),
+        ("schedule={name: StepLR, step_size: 0}", ".schedule", "torch refuses this StepLR"),
     ],
 )
 def test_a_stages_problem_is_told_at_its_address(

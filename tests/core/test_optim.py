@@ -160,7 +160,7 @@ def test_every_optimizer_that_a_recipe_can_name_trains_a_model(
     model: ReportModel, plugins: Discovered
 ) -> None:
     """So that none fails hours later, or only in the optimizer's own words."""
-    from rrgcore.check import NOT_BY_NAME
+    from rrgcore.check.torch_classes import NOT_BY_NAME
 
     names = {
         name

@@ -1,0 +1,80 @@
+"""The kinds of component and their capabilities, as abstract classes.
+
+A kind says what a component is; a capability, inherited beside it, says what else it can do, and
+`isinstance` answers "can you?". A capability that depends on options raises `Lacks` when it is
+asked for on an instance that was built without it.
+"""
+
+from rrgcore.interfaces.borrowed import Borrowed
+from rrgcore.interfaces.capabilities import (
+    Attends,
+    ChecksTrainingSet,
+    CrossModal,
+    DataChecks,
+    Embeds,
+    EmbedsTokens,
+    ImageGivenText,
+    Lacks,
+    Matches,
+    MayLack,
+    OffersAlignment,
+    Prepares,
+    Pretrained,
+    Reconstructs,
+    TextEncoder,
+    TextGivenImage,
+    check_capability,
+)
+from rrgcore.interfaces.nouns import (
+    Adapter,
+    AlignmentObjective,
+    Decoder,
+    ImageMasking,
+    MaskingStrategy,
+    TextMasking,
+    VisualEncoder,
+)
+from rrgcore.interfaces.supporting import (
+    Annotator,
+    Dataset,
+    JointSpace,
+    Metric,
+    Part,
+    Trunk,
+    TrunkCache,
+)
+
+__all__ = [
+    "Adapter",
+    "AlignmentObjective",
+    "Annotator",
+    "Attends",
+    "Borrowed",
+    "ChecksTrainingSet",
+    "CrossModal",
+    "DataChecks",
+    "Dataset",
+    "Decoder",
+    "Embeds",
+    "EmbedsTokens",
+    "ImageGivenText",
+    "ImageMasking",
+    "JointSpace",
+    "Lacks",
+    "MaskingStrategy",
+    "Matches",
+    "MayLack",
+    "Metric",
+    "OffersAlignment",
+    "Part",
+    "Prepares",
+    "Pretrained",
+    "Reconstructs",
+    "TextEncoder",
+    "TextGivenImage",
+    "TextMasking",
+    "Trunk",
+    "TrunkCache",
+    "VisualEncoder",
+    "check_capability",
+]

@@ -1,0 +1,25 @@
+"""Each benchmark, and the line it prints: `pytest tests/benchmarks -m benchmark`.
+
+A benchmark runs in a process of its own, since in this one shape checks slow every call. It fails
+where what it measures is not what it says, never because of a time.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("name", ["startup", "decoding", "phantoms", "steps"])
+def test_a_benchmark_prints_its_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, HERE / f"{name}.py"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    with capsys.disabled():
+        print(f"\n{line}")
