@@ -28,15 +28,19 @@ def written_whole(folder: Path) -> Iterator[Path]:
     beside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    yield beside
-    if folder.exists():
-        gone = _replaced(folder)
-        shutil.rmtree(gone, ignore_errors=True)
-        folder.rename(gone)
-        beside.rename(folder)
-        shutil.rmtree(gone)
-    else:
-        beside.rename(folder)
+    try:
+        yield beside
+        if folder.exists():
+            gone = _replaced(folder)
+            shutil.rmtree(gone, ignore_errors=True)
+            folder.rename(gone)
+            beside.rename(folder)
+            shutil.rmtree(gone)
+        else:
+            beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
 
 
 def settle(folder: Path) -> None:

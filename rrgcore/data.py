@@ -42,11 +42,14 @@ def gather_annotations(
     studies: Sequence[Study],
     kinds: Sequence[type],
     annotators: Mapping[type, Annotator] = NOTHING,
+    *,
+    advice: Mapping[type, str] = NOTHING,
 ) -> list[Study]:
     """Return the studies with every annotation that components read, and that annotators build on.
 
     Each kind comes from the annotator that the recipe names for it, else from the study itself,
-    else from the data. Raises DataError naming a study that lacks one, and what to write.
+    else from the data. Raises DataError naming a study that lacks one, and what to write; `advice`
+    is what else there is to do about a kind.
     """
     gathered = list(studies)
     for kind in _in_order(kinds, annotators):
@@ -63,7 +66,7 @@ def gather_annotations(
                 else dataset.annotation(study, kind)
                 for study in gathered
             ]
-        _check_none_missing(kind, gathered, made)
+        _check_none_missing(kind, gathered, made, advice.get(kind))
         gathered = [
             study.annotated({kind: value}) for study, value in zip(gathered, made, strict=True)
         ]
@@ -285,17 +288,20 @@ def _in_order(kinds: Sequence[type], annotators: Mapping[type, Annotator]) -> li
     return order
 
 
-def _check_none_missing(kind: type, studies: Sequence[Study], made: Sequence[Any]) -> None:
+def _check_none_missing(
+    kind: type, studies: Sequence[Study], made: Sequence[Any], advice: str | None
+) -> None:
     missing = [study.id for study, value in zip(studies, made, strict=True) if value is None]
     if not missing:
         return
     slug = _slug(kind)
     others = f" and {len(missing) - 1:,} more of {len(studies):,}" if len(missing) > 1 else ""
+    more = f".\n{advice}" if advice else ""
     raise DataError(
         f"study '{missing[0]}'{others} has no {slug} annotation ({kind.__name__}), which a "
         f"component of this recipe reads.\nEither name an annotator that makes it, under "
         f"data.annotations.{slug}, or write it beside the data: annotations/{slug}.jsonl, a line "
-        f'{{"id": "{missing[0]}", "value": …}} for each study'
+        f'{{"id": "{missing[0]}", "value": …}} for each study{more}'
     )
 
 

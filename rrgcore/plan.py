@@ -101,3 +101,20 @@ class Plan:
         """Return the annotation classes that some component reads."""
         kinds = [kind for block in self.blocks() for kind in getattr(block.cls, "reads", ())]
         return tuple(dict.fromkeys(kinds))
+
+    def without(self) -> Mapping[type, str]:
+        """Say of each annotation class that is read how to do without it."""
+        ways: dict[type, list[str]] = {kind: [] for kind in self.reads()}
+        for block in self.blocks():
+            for kind in getattr(block.cls, "reads", ()):
+                ways[kind].append(", or ".join(_ways_around(block)))
+        return {kind: f"To do without it: {'; and '.join(every)}" for kind, every in ways.items()}
+
+
+def _ways_around(block: Block) -> Iterator[str]:
+    """Say what to set to have another component, or none."""
+    section, name, *inner = block.address.split(".")
+    if section != "objectives" or inner:
+        yield f"{block.address}=… (rrg list {block.kind}s)"
+    if section == "objectives":
+        yield f"{section}.{name}=off"

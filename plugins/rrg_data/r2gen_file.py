@@ -19,7 +19,8 @@ Expected R2Gen's layout:
                           "val": […], "test": […]}
   ROOT/images/FILE
 R2Gen's own IU X-Ray and MIMIC-CXR files: see https://github.com/zhjohnchan/R2Gen.
-With no data at hand, data.name=phantom needs none."""
+With no data at hand, `rrg data export phantom DIR` makes such a folder of phantoms, to try it with;
+data.name=phantom needs none."""
 
 
 @final

@@ -136,13 +136,14 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="disk full"):
         write_half()
-    assert not (tmp_path / "last").exists()
+    assert list(tmp_path.iterdir()) == []
 
     with written_whole(tmp_path / "last") as folder:
         (folder / "a").write_text("old")
     with pytest.raises(OSError, match="disk full"):
         write_half()
     assert (tmp_path / "last" / "a").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
 
 
 def test_a_folder_that_is_replaced_holds_nothing_old(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from rrgcore.annotations import Labels, NGrams
+from rrgcore import load_recipe
+from rrgcore.annotations import Labels, NGrams, RadGraph
 from rrgcore.data import (
     Collator,
     ImageCache,
@@ -20,6 +21,7 @@ from rrgcore.data import (
 )
 from rrgcore.errors import DataError
 from rrgcore.interfaces import Annotator, Dataset, Prepares
+from rrgcore.plugins import Discovered
 from rrgcore.tokens import WordTokenizer
 from rrgcore.types import Batch, ImageRef, Study
 
@@ -374,6 +376,19 @@ def test_a_missing_annotation_names_the_study_and_the_sidecar():
         'write it beside the data: annotations/labels.jsonl, a line {"id": "s2", "value": …} for '
         "each study"
     )
+
+
+def test_a_missing_annotation_comes_with_the_way_around_that_the_recipe_has(plugins: Discovered):
+    session = load_recipe("kia_graph", variants=["tiny"], plugins=plugins)
+    with pytest.raises(DataError) as error:
+        gather_annotations(Grey(), STUDIES, [RadGraph], advice=session.plan.without())
+    around = ("objectives.mlm.masking=random_words", "objectives.mlm=off")
+    assert str(error.value).splitlines()[2] == (
+        "To do without it: objectives.mlm.masking=… (rrg list maskings), or objectives.mlm=off"
+    )
+    for override in around:
+        other = load_recipe("kia_graph", variants=["tiny"], overrides=[override], plugins=plugins)
+        assert other.plan.without() == {}
 
 
 def test_annotators_that_wait_for_each_other_are_refused():

@@ -339,6 +339,7 @@ def test_a_missing_folder_says_what_was_expected(tmp_path: Path):
     text = str(error.value)
     assert text.startswith(f"data.root: the folder {tmp_path}/iu does not exist.")
     assert "ROOT/images/FILE" in text
+    assert "`rrg data export phantom DIR` makes such a folder of phantoms" in text
     assert "data.name=phantom" in text
 
 

@@ -24,6 +24,7 @@ from .pages import (
     REPOSITORY,
     anchors,
     code,
+    commands_of,
     name_of,
     prose,
     read,
@@ -36,7 +37,7 @@ SETUP = (
     f"{VENV}pip install . && rrg run recipes/kia_graph.yaml",
     f"{VENV}pip install '.[test]' && pytest",
 )
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = dict(commands_of(typer.main.get_command(app)))
 
 
 # ---- pages as such --------------------------------------------------------------------------
