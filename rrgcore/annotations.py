@@ -149,7 +149,7 @@ class Labels:
                 f"not labels: {data!r}; expected a mapping of observation to 1, 0, -1 or null"
             )
         values = data.get("values", data)
-        wrong = {k: v for k, v in values.items() if v is not None and float(v) not in (1, 0, -1)}
+        wrong = {k: v for k, v in values.items() if v not in (1, 0, -1, None)}
         if wrong:
             raise DataError(f"labels {wrong} are none of 1, 0, -1 and null")
         return cls({k: int(v) for k, v in values.items() if v is not None}, data.get("sources"))

@@ -114,13 +114,23 @@ def build_model(plan: Plan, tokenizers: Tokenizers, *, load_weights: bool = True
     with _refused(plan):
         parts, objectives = builder.parts(), builder.objectives()
     if load_weights:
-        with _refused(plan):
-            set_pretrained(
-                {"model": parts, **{f"objectives.{k}": o for k, o in objectives.items()}}
-            )
+        _set_pretrained(plan, parts, objectives)
     for name in plan.freeze:
         part_of(parts, objectives, name).requires_grad_(False)
     return ReportModel(parts=parts, objectives=objectives)
+
+
+def check_weights(plan: Plan, assembled: ReportModel) -> None:
+    """Find and read every weight that a run would start from, and fit it to the model of
+    `check_assembled`, which stays empty; raises RecipeError.
+    """
+    objectives = cast(Mapping[str, AlignmentObjective], dict(assembled.objectives.items()))
+    _set_pretrained(plan, assembled.parts, objectives)
+
+
+def _set_pretrained(plan: Plan, parts: Parts, objectives: Mapping[str, AlignmentObjective]) -> None:
+    with _refused(plan):
+        set_pretrained({"model": parts, **{f"objectives.{k}": o for k, o in objectives.items()}})
 
 
 @contextmanager
@@ -162,7 +172,7 @@ def check_assembled(plan: Plan, tokenizers: Tokenizers) -> ReportModel:
     """
     with torch.device("meta"):
         model = build_model(plan, tokenizers, load_weights=False)
-    problems: list[Problem] = []
+    problems = list(_longer_than_positions(plan, model.parts))
     for name, objective in model.objectives.items():
         for slot, capability in cast(AlignmentObjective, objective).requires.items():
             try:
@@ -178,6 +188,26 @@ def check_assembled(plan: Plan, tokenizers: Tokenizers) -> ReportModel:
     if problems:
         raise RecipeError(plan.recipe.source, problems)
     return model
+
+
+def _longer_than_positions(plan: Plan, parts: Parts) -> Iterator[Problem]:
+    """Find texts that the decoder, or the text encoder, has no positions for."""
+    wanted = {
+        "data.max_report_tokens": plan.data.max_report_tokens,
+        "generation.max_new_tokens": plan.generation.max_new_tokens,
+    }
+    readers = {"decoder": parts.decoder, "text_encoder": parts.separate_text_encoder}
+    for slot, reader in readers.items():
+        limit = getattr(reader, "max_tokens", None)
+        if not isinstance(limit, int):
+            continue
+        for address, tokens in wanted.items():
+            if tokens > limit and not (slot == "text_encoder" and address.startswith("gen")):
+                yield plan.problem(
+                    address,
+                    f"{tokens} tokens, and the {slot} has positions for {limit}: lower it, or "
+                    f"raise model.{slot}.max_tokens",
+                )
 
 
 def set_pretrained(roots: Mapping[str, nn.Module]) -> None:

@@ -75,6 +75,10 @@ class Job:
                 weight.part: {"trainable": weight.trainable, "frozen": weight.frozen}
                 for weight in weigh(self.model)
             },
+            "pixels": {
+                "mean": list(self.model.parts.encoder.mean),
+                "std": list(self.model.parts.encoder.std),
+            },
             "device": str(self.accelerator.device),
         }
 

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar, final
 
 from rrgcore.assess import Assessment, assess
-from rrgcore.build import Tokenizers, build_model, check_assembled, make_metrics
+from rrgcore.build import (
+    Tokenizers,
+    build_model,
+    check_assembled,
+    check_weights,
+    make_metrics,
+)
 from rrgcore.check import check_recipe
 from rrgcore.checkpoint import load_model, read_json
 from rrgcore.errors import Problem, RecipeError, RunError, UserError
@@ -90,7 +96,8 @@ class Session:
     def check(self, *, images: bool = True, watcher: Watcher | None = None) -> Plan:
         """Find everything that can be known without building; raises RecipeError with all of it.
 
-        Reads the data's index and, where `images`, opens every image; allocates no model.
+        Reads the data's index and, where `images`, opens every image. Weights are read and fitted
+        to a model that is not allocated; those with a hub name are fetched, as a run would.
         """
         plan, watcher = self.plan, watcher or Watcher()
         problems: list[Problem] = []
@@ -115,9 +122,8 @@ class Session:
             collect("data", lambda: studies.annotated("train"))
         if (metrics := collect("evaluation.metrics", lambda: make_metrics(plan))) is not None:
             collect("evaluation.select", lambda: check_selected(plan, metrics))
-        for block in plan.blocks():
-            if problem := _weights_problem(block.cls, block.options.get("weights")):
-                problems.append(plan.problem(f"{block.address}.weights", problem))
+        if model is not None:
+            collect("model", lambda: check_weights(plan, model))
         for part, source in plan.init.items():
             collect(f"init.{part}", lambda source=source: checkpoint_of(source))  # type: ignore[misc]
         if problems:
@@ -143,8 +149,9 @@ class Session:
             for name in tokenizers.absent
         ]
         for block in plan.blocks():
-            if _weights_problem(block.cls, block.options.get("weights"), hub=True):
-                absent.append(f"weights '{block.options['weights']}' of {block.address}")
+            name = block.options.get("weights") if issubclass(block.cls, Pretrained) else None
+            if isinstance(name, str) and not Path(name).expanduser().exists():
+                absent.append(f"weights '{name}' of {block.address}")
         return Shown(resolved(plan), weigh(model), absent)
 
     def run(
@@ -170,7 +177,7 @@ class Session:
         job = Job(plan, watcher, accelerator, folder.saved_tokenizers() if exists else {})
         facts = job.facts()
         if folder.writes and not exists:
-            RunFolder.create(path, self.recipe, resolved(plan), facts)
+            RunFolder.create(path, self.recipe, resolved(plan), {**facts, **self._plugin_facts()})
         with folder.held(), Interrupts() as interrupts:
             if exists:
                 watcher.note(f"going on with {path}")
@@ -191,6 +198,11 @@ class Session:
             folder.update(state="finished")
             accelerator.wait_for_everyone()
         return Run(folder, self.plugins)
+
+    def _plugin_facts(self) -> dict[str, Any]:
+        """Return what run.json says of the plugins that were there: name to where from."""
+        there = [plugin for plugin in self.plugins.plugins if not plugin.blocked]
+        return {"plugins": {plugin.name: f"{plugin.origin} {plugin.version}" for plugin in there}}
 
     def _where(self, out: str | Path | None, root: Path, new: bool) -> tuple[Path, bool]:
         """Return the folder to run in, and whether it holds a run to go on with."""
@@ -256,6 +268,9 @@ class Run:
             load_weights=False,
         )
         load_model(self.path / "checkpoints" / checkpoint, model)
+        # the published weights that said so need not be on this machine
+        for name, values in self.folder.record["pixels"].items():
+            setattr(model.parts.encoder, name, tuple(values))
         return model.eval()
 
     def evaluate(self, split: Split = "test", *, watcher: Watcher | None = None) -> Assessment:
@@ -271,15 +286,3 @@ class Run:
             watcher=watcher or Watcher(),
             split=split,
         )
-
-
-def _weights_problem(cls: type, weights: object, *, hub: bool = False) -> str | None:
-    """Say that local weights are not there; a hub name is only looked for where `hub`."""
-    if not issubclass(cls, Pretrained) or not isinstance(weights, str):
-        return None
-    local = Path(weights).expanduser()
-    if local.exists():
-        return None
-    if weights.startswith((".", "/", "~")) or weights.endswith((".safetensors", ".pth", ".bin")):
-        return f"'{weights}' does not exist; expected a file or folder, or a hub name"
-    return f"'{weights}' is a hub name" if hub else None

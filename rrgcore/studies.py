@@ -26,7 +26,7 @@ class Studies:
         self._of: dict[Split, list[Study]] = {}
         self._annotated: dict[Split, list[Study]] = {}
         self._images = ImageCache(self.dataset, size=plan.data.image_size)
-        self._fitted = False
+        self._fitted: set[type] = set()
 
     def __getitem__(self, role: Split) -> list[Study]:
         """List the studies of a role; raises DataError when there are none."""
@@ -51,14 +51,29 @@ class Studies:
         Annotators learn from the training split, whichever split they are asked for.
         """
         if role not in self._annotated:
-            if not self._fitted:
-                for annotator in self._annotators.values():
-                    annotator.fit(self["train"])
-                self._fitted = True
+            for kind in self._annotators:
+                self._fit(kind)
             self._annotated[role] = gather_annotations(
-                self.dataset, self[role], self.plan.reads(), self._annotators
+                self.dataset,
+                self[role],
+                self.plan.reads(),
+                self._annotators,
+                advice=self.plan.without(),
             )
         return self._annotated[role]
+
+    def _fit(self, kind: type) -> None:
+        """Let an annotator learn from the training split, after those whose work it reads."""
+        if kind in self._fitted:
+            return
+        self._fitted.add(kind)
+        annotator = self._annotators[kind]
+        for needed in annotator.reads:
+            if needed in self._annotators:
+                self._fit(needed)
+        annotator.fit(
+            gather_annotations(self.dataset, self["train"], annotator.reads, self._annotators)
+        )
 
     def loader(
         self,

@@ -53,11 +53,18 @@ class Tokenizer(Protocol):
 
 @final
 class WordTokenizer:
-    """White-space words with a frequency threshold, as R2Gen's: sorted, rare ones are [UNK]."""
+    """White-space words with a frequency threshold, as R2Gen's: sorted, rare ones are [UNK].
 
-    def __init__(self, *, words: Sequence[str], special: Sequence[str] = ()) -> None:
-        self.tokens = list(dict.fromkeys((*SPECIAL, *special, *words)))
-        self._special = set((*SPECIAL, *special))
+    `added` are special tokens that came after the vocabulary was made; they take the last ids, so
+    that a trained embedding keeps its rows.
+    """
+
+    def __init__(
+        self, *, words: Sequence[str], special: Sequence[str] = (), added: Sequence[str] = ()
+    ) -> None:
+        self.tokens = list(dict.fromkeys((*SPECIAL, *special, *words, *added)))
+        self._special = set((*SPECIAL, *special, *added))
+        self._added = [token for token in dict.fromkeys(added) if token not in special]
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             self._ids[token] for token in SPECIAL
@@ -108,9 +115,12 @@ class WordTokenizer:
     def save(self, folder: Path) -> None:
         """Write `words.json`."""
         folder.mkdir(parents=True, exist_ok=True)
-        special = [token for token in self.tokens if token in self._special]
-        words = [token for token in self.tokens if token not in self._special]
-        text = json.dumps({"special": special, "words": words}, indent=0, ensure_ascii=False)
+        kinds = {
+            "special": [t for t in self.tokens if t in self._special and t not in self._added],
+            "words": [t for t in self.tokens if t not in self._special],
+            "added": self._added,
+        }
+        text = json.dumps(kinds, indent=0, ensure_ascii=False)
         (folder / "words.json").write_text(text, encoding="utf-8")
 
 
@@ -231,7 +241,12 @@ def load_tokenizer(name: str, *, special: Sequence[str] = ()) -> Tokenizer:
     if (vocabulary := folder / "words.json").is_file():
         try:
             data = json.loads(vocabulary.read_text(encoding="utf-8"))
-            return WordTokenizer(words=data["words"], special=(*data["special"], *special))
+            known = (*data["special"], *data.get("added", ()))
+            return WordTokenizer(
+                words=data["words"],
+                special=data["special"],
+                added=(*data.get("added", ()), *(token for token in special if token not in known)),
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise WeightsError(f"{vocabulary} is no vocabulary of rrg's: {error!r}") from error
     from transformers import AutoTokenizer  # takes a second: only where one is wanted

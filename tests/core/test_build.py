@@ -118,6 +118,14 @@ def test_what_a_constructor_refuses_is_told_at_its_address(
         build("model.shared.image_trunk.heads=3")
 
 
+@pytest.mark.parametrize("address", ["data.max_report_tokens", "generation.max_new_tokens"])
+def test_more_tokens_than_the_decoder_has_positions_for_are_refused(
+    build: Callable[..., ReportModel], address: str
+) -> None:
+    with pytest.raises(RecipeError, match=r"600 tokens, and the decoder has positions for 512"):
+        build(f"{address}=600", meta=True)
+
+
 def test_weights_that_are_absent_are_told_at_their_address(
     build: Callable[..., ReportModel], tmp_path: Path
 ) -> None:

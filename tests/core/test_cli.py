@@ -215,9 +215,12 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_offline")
-def test_weights_that_are_nowhere_are_refused_with_the_way_to_bring_them(rrg: Rrg) -> None:
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_weights_that_are_nowhere_are_refused_with_the_way_to_bring_them(
+    rrg: Rrg, command: str
+) -> None:
     name = "vit_base_patch16_224.augreg_in21k"
-    answer = rrg("run", TINY, f"model.encoder.weights={name}")
+    answer = rrg(command, TINY, f"model.encoder.weights={name}")
 
     assert_refused(answer, "model.encoder.weights", name,
                    f"hf download timm/{name} --local-dir DIR")  # fmt: skip

@@ -1,6 +1,7 @@
 """The Python face: the same work as the commands, and run folders that are complete."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ def test_run_json_says_what_the_run_was(finished: Run) -> None:
     assert record["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert record["parameters"]["shared.joint"]["trainable"] == 2 * (16 * 8 + 8)
     assert record["best"]["stage"] in ("align", "generate")
+    assert record["pixels"] == {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    assert record["plugins"].keys() >= {"kia", "phantom"}
 
 
 def test_metrics_have_a_line_for_each_step_and_validation(finished: Run) -> None:
@@ -108,6 +111,19 @@ def test_a_run_is_loaded_with_its_recipe_predictions_and_weights(
     assert not torch.equal(
         next(one.part("decoder").parameters()), next(other.part("decoder").parameters())
     )
+
+
+def test_pixels_are_normalised_as_in_training_wherever_the_run_is_loaded(
+    finished: Run, tmp_path: Path, plugins: Discovered
+) -> None:
+    """The published weights that said how need not be on the machine that uses the run."""
+    copy = shutil.copytree(finished.path, tmp_path / "copy")
+    folder = RunFolder(copy)
+    folder.update(pixels={"mean": [0.1, 0.2, 0.3], "std": [1.0, 2.0, 3.0]})
+
+    encoder = load_run(copy, plugins=plugins).model().parts.encoder
+
+    assert (encoder.mean, encoder.std) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
 
 
 def test_evaluating_in_python_gives_the_scores_of_the_run(finished: Run) -> None:

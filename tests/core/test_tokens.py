@@ -226,3 +226,17 @@ def test_an_absent_tokenizer_has_a_size_and_nothing_else(tmp_path: Path) -> None
     ):
         with pytest.raises(WeightsError, match="'meta-llama/Llama-2-7b-chat-hf' is not at hand"):
             use()
+
+
+def test_a_special_token_that_comes_later_moves_no_word(tmp_path: Path) -> None:
+    """A trained embedding keeps its rows when a new component asks for a token of its own."""
+    before = WordTokenizer(words=WORDS, special=("[START]",))
+    before.save(tmp_path / "once")
+    after = load_tokenizer(str(tmp_path / "once"), special=("[START]", "[MATCH]"))
+    after.save(tmp_path / "twice")
+    again = load_tokenizer(str(tmp_path / "twice"), special=("[MATCH]", "[START]"))
+
+    assert after.encode(" ".join(WORDS)) == before.encode(" ".join(WORDS))
+    assert after.id_of("[MATCH]") == again.id_of("[MATCH]") == len(before)
+    assert len(again) == len(after) == len(before) + 1
+    assert again.decode([again.id_of("[MATCH]")]) == ""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rrgcore.annotations import Labels
+from rrgcore.errors import DataError
 from rrgcore.types import (
     Batch,
     Encoded,
@@ -148,3 +149,9 @@ def test_rows_of_unequal_length_are_padded_at_the_end(
 @pytest.mark.parametrize("rows", [[], [[]], [[], []]])
 def test_padding_nothing_still_has_two_axes(rows: list[list[int]]) -> None:
     assert pad_sequences(rows, 0).shape == (len(rows), 0)
+
+
+@pytest.mark.parametrize("value", ["x", [1], 0.5, 2])
+def test_labels_that_are_none_of_the_four_values_are_refused(value: object) -> None:
+    with pytest.raises(DataError, match="are none of 1, 0, -1 and null"):
+        Labels.from_json({"Edema": value})
