@@ -27,7 +27,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The values that a field of a finding may take; an empty tuple is a field without meaning."""
+    """The values that a field of a finding may take; an empty tuple is a field without meaning.
+
+    Kinds stand in falling order: each is drawn half as often again as the one after it.
+    """
 
     sides: tuple[Side, ...] = ()
     zones: tuple[Zone, ...] = ()
@@ -57,10 +60,10 @@ CATALOGUE: dict[str, Options] = {
     "Support Devices": Options(
         kinds=(
             "pacemaker",
+            "sternal wires",
             "central venous catheter",
             "endotracheal tube",
             "enteric tube",
-            "sternal wires",
             "chest tube",
         ),
         sides=SIDES,

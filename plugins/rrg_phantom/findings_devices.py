@@ -10,7 +10,7 @@ from .marks import Patch, points_box, sides
 from .patient import Patient
 
 Points = Float[np.ndarray, "n 2"]
-LINE, WIRE, BRIGHT = 0.009, 0.0055, 0.3
+LINE, WIRE, BRIGHT = 0.0105, 0.0065, 0.32
 
 
 def device(patient: Patient, finding: Finding, rng: np.random.Generator) -> tuple[Patch, ...]:
@@ -45,7 +45,7 @@ def _pacemaker(patient: Patient, finding: Finding, rng: np.random.Generator) -> 
     s = side * (patient.width(side) * float(rng.uniform(0.66, 0.74)))
     y = patient.level(float(rng.uniform(0.17, 0.22)))
     x = picture_x(patient, s, y)
-    half, tall, corner = 0.047, 0.04, 0.02
+    half, tall, corner = 0.058, 0.05, 0.024
 
     def can(canvas: Canvas) -> None:
         dx = np.maximum(np.abs(canvas.x - np.float32(x)) - np.float32(half - corner), 0.0)

@@ -41,7 +41,7 @@ def opacity(patient: Patient, finding: Finding, rng: np.random.Generator) -> tup
     (side,) = sides(finding)
     s, y = place(patient, side, finding.zone, rx, rng)
     x = picture_x(patient, s, y)
-    level = (0.66 if large else 0.56) * strength(finding)
+    level = (0.76 if large else 0.68) * strength(finding)
 
     def paint(canvas: Canvas) -> None:
         q = ellipse(canvas, x, y, rx, ry)
