@@ -48,7 +48,7 @@ class Entity:
 class RadGraph:
     """Entities and relations of one report, in RadGraph v1's form (Jain et al., 2021).
 
-    Word indices count `words`, which must be the words of the report that the model is fed.
+    Word indices count `words`, which must be the report that the model is fed, but for the spaces.
     """
 
     slug: ClassVar[str] = "radgraph"

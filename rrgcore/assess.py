@@ -3,13 +3,13 @@ for.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast, final
 
-import numpy as np
 from accelerate import Accelerator
 
 from rrgcore.checkpoint import load_model
+from rrgcore.cleaning import is_empty
 from rrgcore.data import study_rng
 from rrgcore.errors import DataError
 from rrgcore.evaluate import (
@@ -18,13 +18,15 @@ from rrgcore.evaluate import (
     generate_reports,
     score,
     score_beside_baselines,
+    with_reference,
 )
 from rrgcore.folder import RunFolder
-from rrgcore.interfaces import Embeds, Metric, Reconstructs
+from rrgcore.interfaces import Embeds, Matches, Metric, Reconstructs
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
-from rrgcore.probes import reconstruction, retrieval
+from rrgcore.probes import exchange_images, reconstruction
 from rrgcore.processes import on_main
+from rrgcore.retrieval import retrieval
 from rrgcore.settings import Split
 from rrgcore.studies import Studies
 from rrgcore.types import Scores
@@ -49,6 +51,7 @@ class Assessment:
         return {
             "split": self.split,
             "studies": len(self.predictions),
+            "references": len(with_reference(self.predictions)),
             "protocols": {name: dict(found.values) for name, found in self.scores.items()},
             "fingerprint": {name: found.fingerprint for name, found in self.scores.items()},
             "missing": {
@@ -93,12 +96,12 @@ def assess(
     )
     shuffled: dict[str, Scores] = {}
     if plan.evaluation.probes and len(studies[split]) > 1:
-        loader.studies = exchanged(loader.studies, plan.seed)
+        loader.studies = exchange_images(loader.studies, plan.seed)
         others = generate_reports(
             model, loader, plan.generation, accelerator, watcher, "the same with images exchanged"
         )
         shuffled = on_main(accelerator, lambda: score(others, metrics, quick=True))
-    watcher.note("scoring")
+    watcher.note(_scoring(predictions))
     scores, baselines = on_main(
         accelerator,
         lambda: (
@@ -117,13 +120,14 @@ def assess(
     return Assessment(split, predictions, scores, baselines, shuffled, probes)
 
 
-def exchanged(studies: Sequence[Any], seed: int) -> list[Any]:
-    """Give every study another one's images: a random cycle, so that none keeps its own."""
-    order = study_rng(seed, 0, "", "exchange").permutation(len(studies))
-    exchanged = list(studies)
-    for i, j in zip(order, np.roll(order, 1), strict=True):
-        exchanged[i] = replace(studies[i], images=studies[j].images, views=studies[j].views)
-    return exchanged
+def _scoring(predictions: Sequence[Prediction]) -> str:
+    scored = len(with_reference(predictions))
+    if scored == len(predictions):
+        return "scoring"
+    return (
+        f"scoring {scored} of {len(predictions)} reports: the other studies have none to compare "
+        "with"
+    )
 
 
 def _probe(
@@ -138,38 +142,52 @@ def _probe(
     """Probe objectives, each with the best checkpoint of the last stage that trained it.
 
     A later stage without an objective moves the parts under its head, and the probe would measure
-    that.
+    that. So a matcher ranks again only for an embedding whose last stage trained it too; one that
+    no embedding asks is probed by itself.
     """
     found: dict[str, Any] = {}
+    seen: set[str] = set()
     for stage in reversed(list(plan.stages)):
-        trained = [name for name in plan.stage_weights(stage) if plan.stage_weights(stage)[name]]
-        pending = [
+        trained = {
+            name: model.objectives[name]
+            for name, weight in plan.stage_weights(stage).items()
+            if weight
+        }
+        new = [
             name
-            for name in trained
-            if name not in found and isinstance(model.objectives[name], (Embeds, Reconstructs))
+            for name, objective in trained.items()
+            if name not in seen and isinstance(objective, (Embeds, Matches, Reconstructs))
         ]
-        if not pending:
+        seen.update(trained)
+        if not new:
             continue
         load_model(folder.checkpoint(stage, "best"), model)
-        for name in pending:
-            rng = study_rng(plan.seed, 0, name, "probe")
-            kept: dict[str, Any] = {"stage": stage}
+        matchers = [name for name in trained if isinstance(trained[name], Matches)]
+        embedded = any(isinstance(trained[name], Embeds) for name in new)
+        for name in new:
+            objective = trained[name]
             try:
                 loader = studies.loader(model, split, training=False, objectives=[name])
             except DataError as error:
                 watcher.note(f"{name} is not probed: {error}")
                 continue
+            # what has no report has none to be found, or to help with a mask
+            loader.studies = [s for s in loader.studies if not is_empty(s.report or "")]
             common: dict[str, Any] = {
-                "rng": rng,
+                "rng": study_rng(plan.seed, 0, name, "probe"),
                 "watcher": watcher,
                 "device": accelerator.device,
             }
-            if isinstance(model.objectives[name], Reconstructs):
+            kept: dict[str, Any] = {}
+            if isinstance(objective, Reconstructs):
                 kept |= reconstruction(model, name, loader, **common)
-            else:
-                kept |= retrieval(model, loader, **common)
-            found[name] = {
-                key: asdict(cast(Any, value)) if hasattr(value, "low") else value
-                for key, value in kept.items()
-            }
+            if isinstance(objective, Embeds):
+                kept |= retrieval(model, loader, embeds=name, matches=matchers, **common)
+            elif isinstance(objective, Matches) and not embedded:
+                kept |= retrieval(model, loader, matches=[name], **common)
+            if kept:
+                found[name] = {"stage": stage} | {
+                    key: asdict(cast(Any, value)) if hasattr(value, "low") else value
+                    for key, value in kept.items()
+                }
     return found

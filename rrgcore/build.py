@@ -1,15 +1,12 @@
 """Plan → ReportModel: order of construction, wiring, references, weights."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, cast, final
 
-import torch
 from torch import nn
 
-from rrgcore.errors import Problem, RecipeError, UserError, WeightsError
+from rrgcore.errors import RecipeError, UserError, WeightsError
 from rrgcore.features import Parts
 from rrgcore.interfaces import (
     Adapter,
@@ -18,228 +15,99 @@ from rrgcore.interfaces import (
     Dataset,
     Decoder,
     EmbedsTokens,
-    Lacks,
     Metric,
     OffersAlignment,
     Part,
-    Pretrained,
     TextEncoder,
-    TextMasking,
     VisualEncoder,
-    check_capability,
 )
 from rrgcore.model import ReportModel, part_of
-from rrgcore.plan import Block, Plan, Ref
+from rrgcore.plan import Block, Plan, Ref, problem_at
+from rrgcore.pretrained import set_pretrained, start_from
+from rrgcore.recipe import Recipe
+from rrgcore.settings import DataSettings
 from rrgcore.signatures import options_of
-from rrgcore.tokens import AbsentTokenizer, Tokenizer, WordTokenizer, load_tokenizer
-
-WORDS = "words"
-"""The tokenizer whose vocabulary is the training reports'."""
+from rrgcore.tokenizers import Tokenizers
+from rrgcore.tokens import Tokenizer, load_tokenizer
 
 
-class BuildError(Exception):
-    """A component that cannot be built, and its address; becomes a Problem."""
-
-    def __init__(self, address: str, text: str) -> None:
-        self.address = address
-        super().__init__(text)
-
-
-@final
-@dataclass
-class Tokenizers:
-    """Tokenizers by the name a recipe gives them, each loaded once."""
-
-    plan: Plan
-    texts: Callable[[], Iterable[str]] | None
-    """The training reports; None where they are not at hand (then `words` is absent too)."""
-    saved: Mapping[str, str] = field(default_factory=dict)
-    """A folder for a name, where a run has saved the tokenizer."""
-    loaded: dict[str, Tokenizer] = field(default_factory=dict)
-    absent_allowed: bool = False
-    """Whether a tokenizer that is not at hand may be stood in for by its size."""
-
-    def __call__(self, name: str, *, size: int | None = None) -> Tokenizer:
-        """Return the tokenizer of a name; raises WeightsError when it is absent."""
-        if name not in self.loaded:
-            self.loaded[name] = self._load(name, size)
-        return self.loaded[name]
-
-    @property
-    def absent(self) -> tuple[str, ...]:
-        """The names of those that are not at hand."""
-        return tuple(k for k, v in self.loaded.items() if isinstance(v, AbsentTokenizer))
-
-    def _load(self, name: str, size: int | None) -> Tokenizer:
-        special = self._special
-        if name in self.saved:
-            return load_tokenizer(self.saved[name], special=special)
-        if name == WORDS:
-            if self.texts is not None:
-                return WordTokenizer.of_texts(
-                    self.texts(),
-                    min_count=self.plan.data.min_word_count,
-                    extra=self._extra,
-                    special=special,
-                )
-            return AbsentTokenizer(name=name, size=size or 1000)
-        try:
-            return load_tokenizer(name, special=special)
-        except WeightsError:
-            if self.absent_allowed and size is not None:
-                return AbsentTokenizer(name=name, size=size)
-            raise
-
-    @cached_property
-    def _special(self) -> tuple[str, ...]:
-        blocks = self.plan.blocks()
-        return tuple(
-            dict.fromkeys(t for block in blocks for t in getattr(block.cls, "special_tokens", ()))
-        )
-
-    @cached_property
-    def _extra(self) -> tuple[str, ...]:
-        maskings = (b for b in self.plan.blocks() if issubclass(b.cls, TextMasking))
-        return tuple(word for block in maskings for word in cast(Any, block.cls).words)
-
-
-def build_model(plan: Plan, tokenizers: Tokenizers, *, load_weights: bool = True) -> ReportModel:
+def build_model(
+    plan: Plan,
+    tokenizers: Tokenizers,
+    *,
+    load_weights: bool = True,
+    starts: Mapping[str, Path] | None = None,
+) -> ReportModel:
     """Build the model of a plan: vocabulary, encoder, decoder, text encoder, adapter, objectives,
     bind.
 
-    Frozen parts are frozen before objectives bind, so that a momentum twin shares them. What a
-    constructor raises passes through.
+    `starts` are checkpoints that single parts start from (`init`). First values are set, and frozen
+    parts frozen, before objectives bind, so that a momentum twin begins as what it follows and
+    shares what stands still. What a constructor raises passes through.
     """
-    builder = _Builder(plan, tokenizers)
-    with _refused(plan):
-        parts, objectives = builder.parts(), builder.objectives()
+    builder = _Builder(plan.recipe, plan.data, plan.shared, tokenizers)
+    parts, objectives = builder.parts(plan), builder.objectives(plan)
     if load_weights:
-        _set_pretrained(plan, parts, objectives)
+        set_pretrained(plan, parts, objectives)
+    start_from(starts or {}, parts, objectives)
     for name in plan.freeze:
         part_of(parts, objectives, name).requires_grad_(False)
-    return ReportModel(parts=parts, objectives=objectives)
-
-
-def check_weights(plan: Plan, assembled: ReportModel) -> None:
-    """Find and read every weight that a run would start from, and fit it to the model of
-    `check_assembled`, which stays empty; raises RecipeError.
-    """
-    objectives = cast(Mapping[str, AlignmentObjective], dict(assembled.objectives.items()))
-    _set_pretrained(plan, assembled.parts, objectives)
-
-
-def _set_pretrained(plan: Plan, parts: Parts, objectives: Mapping[str, AlignmentObjective]) -> None:
-    with _refused(plan):
-        set_pretrained({"model": parts, **{f"objectives.{k}": o for k, o in objectives.items()}})
-
-
-@contextmanager
-def _refused(plan: Plan) -> Iterator[None]:
-    """Turn what a constructor refuses into a problem of the recipe, with its line."""
-    try:
-        yield
-    except BuildError as error:
-        raise plan.refusal(error.address, str(error)) from error
+    model = ReportModel(parts=parts, objectives=objectives)
+    # once more the objectives: only now they have their twins
+    own = {part: folder for part, folder in (starts or {}).items() if part.startswith("objectives")}
+    start_from(own, parts, objectives)
+    return model
 
 
 def make_dataset(plan: Plan) -> Dataset:
-    """Build the dataset of a plan; raises DataError where its files are not as they should be."""
-    with _refused(plan):
-        return cast(Dataset, _Builder(plan, Tokenizers(plan, None)).build(plan.dataset))
+    """Build the dataset of a plan; raises RecipeError for what its constructor refuses."""
+    return cast(Dataset, _beside(plan, plan.dataset))
 
 
 def make_metrics(plan: Plan) -> dict[str, Metric]:
     """Build the metrics of a plan."""
-    builder = _Builder(plan, Tokenizers(plan, None))
-    with _refused(plan):
-        return {name: cast(Metric, builder.build(block)) for name, block in plan.metrics.items()}
+    return {name: cast(Metric, _beside(plan, block)) for name, block in plan.metrics.items()}
 
 
 def make_annotators(plan: Plan) -> dict[type, Annotator]:
     """Build the annotators of a plan, unfitted."""
-    builder = _Builder(plan, Tokenizers(plan, None))
-    with _refused(plan):
-        return {
-            kind: cast(Annotator, builder.build(block)) for kind, block in plan.annotators.items()
-        }
+    return {kind: cast(Annotator, _beside(plan, block)) for kind, block in plan.annotators.items()}
 
 
-def check_assembled(plan: Plan, tokenizers: Tokenizers) -> ReportModel:
-    """Build on the meta device, where nothing is allocated, and ask the instances for capabilities.
+def _beside(plan: Plan, block: Block) -> object:
+    return build_alone(block, plan.recipe, plan.data, shared=plan.shared)
 
-    Returns the model without values; raises RecipeError for what only instances can tell: widths
-    that do not fit, a capability that an option switched off, a value that a constructor refuses.
+
+def build_alone(
+    block: Block,
+    recipe: Recipe,
+    data: DataSettings,
+    *,
+    shared: Mapping[str, Block] | None = None,
+) -> object:
+    """Build a component that has no model around it; what it wires comes from the data's settings.
+
+    Raises RecipeError for what its constructor refuses.
     """
-    with torch.device("meta"):
-        model = build_model(plan, tokenizers, load_weights=False)
-    problems = list(_longer_than_positions(plan, model.parts))
-    for name, objective in model.objectives.items():
-        for slot, capability in cast(AlignmentObjective, objective).requires.items():
-            try:
-                check_capability(getattr(model.parts, slot), capability)
-            except Lacks as reason:
-                text = f"needs the {slot} to be {capability.__name__}, but it {reason}"
-                problems.append(plan.problem(f"objectives.{name}", text))
-    for name, stage in plan.stages.items():
-        frozen = {id(p) for part in stage.freeze for p in model.part(part).parameters()}
-        if not any(p.requires_grad and id(p) not in frozen for p in model.parameters()):
-            text = "nothing is left to train: every part of the model is frozen"
-            problems.append(plan.problem(f"stages.{name}.freeze", text))
-    if problems:
-        raise RecipeError(plan.recipe.source, problems)
-    return model
+    return _Builder(recipe, data, shared or {}, _by_name).build(block)
 
 
-def _longer_than_positions(plan: Plan, parts: Parts) -> Iterator[Problem]:
-    """Find texts that the decoder, or the text encoder, has no positions for."""
-    wanted = {
-        "data.max_report_tokens": plan.data.max_report_tokens,
-        "generation.max_new_tokens": plan.generation.max_new_tokens,
-    }
-    readers = {"decoder": parts.decoder, "text_encoder": parts.separate_text_encoder}
-    for slot, reader in readers.items():
-        limit = getattr(reader, "max_tokens", None)
-        if not isinstance(limit, int):
-            continue
-        for address, tokens in wanted.items():
-            if tokens > limit and not (slot == "text_encoder" and address.startswith("gen")):
-                yield plan.problem(
-                    address,
-                    f"{tokens} tokens, and the {slot} has positions for {limit}: lower it, or "
-                    f"raise model.{slot}.max_tokens",
-                )
-
-
-def set_pretrained(roots: Mapping[str, nn.Module]) -> None:
-    """Load the weights that components below these addresses name.
-
-    Raises BuildError for weights that are absent or do not fit, or that two components would set.
-    """
-    owner: dict[int, str] = {}
-    for root, tree in roots.items():
-        for prefix, module in tree.named_modules():
-            if not isinstance(module, Pretrained) or module.weights is None:
-                continue
-            address = f"{root}.{prefix}".removesuffix(".").replace("separate_text", "text")
-            try:
-                names = module.load_weights()
-            except WeightsError as error:
-                raise BuildError(f"{address}.weights", str(error)) from error
-            parameters = dict(cast(nn.Module, module).named_parameters())
-            for name in names:
-                other = owner.setdefault(id(parameters[name]), module.weights)
-                if other != module.weights:
-                    raise BuildError(
-                        f"{address}.weights",
-                        f"'{other}' and '{module.weights}' would both set {name}, which two parts "
-                        "share. Name weights for one of them only (`weights: off` for the other)",
-                    )
+def _by_name(name: str, *, size: int | None = None) -> Tokenizer:
+    return load_tokenizer(name)
 
 
 @final
 class _Builder:
-    def __init__(self, plan: Plan, tokenizers: Tokenizers) -> None:
-        self.plan = plan
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: DataSettings,
+        blocks: Mapping[str, Block],
+        tokenizers: Callable[..., Tokenizer],
+    ) -> None:
+        self.recipe = recipe
+        self.data = data
+        self.blocks = blocks
         self.tokenizers = tokenizers
         self.shared: dict[str, nn.Module] = {}
         self.encoder: VisualEncoder | None = None
@@ -247,8 +115,7 @@ class _Builder:
         self.text_encoder: TextEncoder | None = None
         self.adapter: Adapter | None = None
 
-    def parts(self) -> Parts:
-        plan = self.plan
+    def parts(self, plan: Plan) -> Parts:
         self.encoder = cast(VisualEncoder, self.build(plan.encoder))
         self.decoder = cast(Decoder, self.build(plan.decoder))
         separate = plan.text_encoder and cast(TextEncoder, self.build(plan.text_encoder))
@@ -265,15 +132,15 @@ class _Builder:
             views=plan.views,
         )
 
-    def objectives(self) -> dict[str, AlignmentObjective]:
+    def objectives(self, plan: Plan) -> dict[str, AlignmentObjective]:
         return {
             name: cast(AlignmentObjective, self.build(block))
-            for name, block in self.plan.objectives.items()
+            for name, block in plan.objectives.items()
         }
 
     def part(self, key: str) -> nn.Module:
         if key not in self.shared:
-            self.shared[key] = cast(nn.Module, self.build(self.plan.shared[key]))
+            self.shared[key] = cast(nn.Module, self.build(self.blocks[key]))
         return self.shared[key]
 
     def build(self, block: Block) -> object:
@@ -293,7 +160,7 @@ class _Builder:
                 if value is not None:
                     arguments[name] = value
                 elif option.required:
-                    raise BuildError(
+                    raise self.refusal(
                         block.address,
                         f"'{block.name}' needs `{name}`, which nothing in this model fills in; "
                         "set it in the recipe",
@@ -304,20 +171,23 @@ class _Builder:
             if isinstance(error, RecipeError):
                 raise
             # the constructor's own refusal, with the address that only we know; the cause is kept
-            raise BuildError(block.address, str(error)) from error
+            raise self.refusal(block.address, str(error)) from error
+
+    def refusal(self, address: str, text: str) -> RecipeError:
+        return RecipeError(self.recipe.source, [problem_at(self.recipe, address, text)])
 
     def tokenizer(self, name: str, block: Block) -> Tokenizer:
         try:
             return self.tokenizers(name, size=block.options.get("vocabulary"))
         except WeightsError as error:
-            raise BuildError(f"{block.address}.tokenizer", str(error)) from error
+            raise self.refusal(f"{block.address}.tokenizer", str(error)) from error
 
     def wire(self, name: str, block: Block) -> Any:
         """Look up a wired argument; None where the model has nothing to fill it with (yet)."""
-        data, encoder, text = self.plan.data, self.encoder, self.text_encoder
+        encoder, text = self.encoder, self.text_encoder
         match name:
             case "image_size" | "max_report_tokens":
-                return getattr(data, name)
+                return getattr(self.data, name)
             case "image_dim":
                 return encoder and encoder.dim
             case "grid":

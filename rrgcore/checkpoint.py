@@ -54,9 +54,13 @@ def _replaced(folder: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file that is there whole or not at all, even if power fails."""
     beside = path.with_name(f".{path.name}.writing")
-    beside.write_text(text, encoding="utf-8")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        # else the new name may reach the disk before the text does, and the file is empty
+        os.fsync(file.fileno())
     os.replace(beside, path)
 
 
@@ -88,6 +92,15 @@ def save_model(folder: Path, model: nn.Module) -> None:
     metadata = {name: other for name, other in aliases.items() if name != other}
     tensors = {name: tensor.contiguous() for name, tensor in _unique(model).items()}
     save_file(tensors, folder / MODEL, metadata={ALIASES: json.dumps(metadata)})
+
+
+def not_saved(module: nn.Module) -> list[str]:
+    """Name the modules in it whose state is not only tensors: torch's `get_extra_state`."""
+    return [
+        name
+        for name, part in module.named_modules()
+        if type(part).get_extra_state is not nn.Module.get_extra_state
+    ]
 
 
 def load_model(folder: Path, model: nn.Module) -> None:

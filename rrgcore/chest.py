@@ -76,5 +76,6 @@ LANDMARKS: tuple[str, ...] = (
     "right upper abdomen",
     "left upper abdomen",
 )
-"""KIA's 34 landmarks: Chest ImaGenome's 36 without the two half cardiac silhouettes (fidelity §9).
+"""KIA's 34 landmarks: Chest ImaGenome's 36 without the two half cardiac silhouettes, which no
+report names. Which 34 they are is our reading (docs/papers/kia.md, K8).
 """

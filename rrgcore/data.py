@@ -43,16 +43,20 @@ def gather_annotations(
     kinds: Sequence[type],
     annotators: Mapping[type, Annotator] = NOTHING,
     *,
+    make: bool = True,
     advice: Mapping[type, str] = NOTHING,
 ) -> list[Study]:
     """Return the studies with every annotation that components read, and that annotators build on.
 
     Each kind comes from the annotator that the recipe names for it, else from the study itself,
     else from the data. Raises DataError naming a study that lacks one, and what to write; `advice`
-    is what else there is to do about a kind.
+    is what else there is to do about a kind. Unless `make`, annotators are not asked, and what they
+    build on is gathered alone.
     """
     gathered = list(studies)
     for kind in _in_order(kinds, annotators):
+        if kind in annotators and not make:
+            continue
         if kind in annotators:
             made = list(annotators[kind].annotate(gathered))
             assert len(made) == len(gathered), (
@@ -166,13 +170,19 @@ class Collator:
         present = torch.tensor(
             [[view < len(study.images) for view in range(views)] for study in studies]
         )
-        grey = np.stack([self.images[image] for study in studies for image in study.images])
+        grey = np.stack([self._open(study, image) for study in studies for image in study.images])
         pixels = normalise(torch.from_numpy(grey), self.mean, self.std)
         if present.all():
             return rearrange(pixels, "(b v) c h w -> b v c h w", v=views), present
         images = pixels.new_zeros(*present.shape, *pixels.shape[1:])
         images[present] = pixels
         return images, present
+
+    def _open(self, study: Study, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
+        try:
+            return self.images[image]
+        except DataError as error:  # which knows the file, and not whose it is
+            raise DataError(f"study '{study.id}': {error}") from error
 
 
 @final

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, cast
 
+from rrgcore.build import build_alone
 from rrgcore.check.components import Components
 from rrgcore.check.reader import Reader
 from rrgcore.errors import Problem, RecipeError
 from rrgcore.interfaces import Dataset
 from rrgcore.overrides import COMMAND_LINE, apply_override
-from rrgcore.plan import Block
 from rrgcore.recipe import Recipe
 from rrgcore.registry import Registry
 from rrgcore.settings import DataSettings
-from rrgcore.signatures import options_of
 from rrgcore.yaml_loader import Node, Origin, plain
 
 PLACE = Origin(COMMAND_LINE, None)
@@ -23,7 +22,7 @@ def load_dataset(name: str, overrides: Sequence[str], registry: Registry) -> Dat
     """Build a dataset from OPTION=VALUE …, each checked as in the `data` of a recipe.
 
     What core's settings fill in there (`image_size`) they fill in here. Raises RecipeError with
-    everything that is wrong, and DataError where the dataset's files are not as they should be.
+    everything that is wrong.
     """
     values, problems = _read(name, overrides)
     source = f"dataset {name}"
@@ -37,9 +36,9 @@ def load_dataset(name: str, overrides: Sequence[str], registry: Registry) -> Dat
         settings = reader.settings(DataSettings, given, "data")
         if settings is not None:
             try:
-                return cast(Dataset, _build(block, settings))
-            except ValueError as error:
-                reader.problem("data", str(error))
+                return cast(Dataset, build_alone(block, recipe, settings))
+            except RecipeError as error:
+                problems += error.problems
         problems += reader.problems
     raise RecipeError(
         source,
@@ -60,14 +59,3 @@ def _read(name: str, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Pro
         root, wrong = apply_override(root, f"data.{override.strip()}")
         problems += wrong
     return plain(root.mapping["data"]), problems
-
-
-def _build(block: Block, settings: DataSettings) -> object:
-    arguments = {
-        key: _build(value, settings) if isinstance(value, Block) else value
-        for key, value in block.options.items()
-    }
-    for name, option in options_of(block.cls).items():
-        if option.wired and name not in arguments and hasattr(settings, name):
-            arguments[name] = getattr(settings, name)
-    return block.cls(**arguments)

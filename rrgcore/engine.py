@@ -11,6 +11,7 @@ from typing import cast, final
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -50,8 +51,10 @@ class Step:
     losses: Mapping[str, float]
     """The total, and each objective's before its weight: means over batches and processes."""
     logs: Mapping[str, float]
+    """Means over what each objective counts, whatever batch and process it was in."""
     lr: float
     gradient_norm: float
+    """Infinite, or no number, where float16 overflowed and the optimizer skipped its step."""
     studies: int
 
 
@@ -98,7 +101,9 @@ def steps(
             lr = optimizer.param_groups[0]["lr"]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            inner.after_step(weights)
+            # where float16 overflowed the scaler lowers its scale and nothing has moved
+            if not accelerator.optimizer_step_was_skipped:
+                inner.after_step(weights)
             schedule.after_step()
             taken += 1
             ended = last or taken == total
@@ -108,8 +113,12 @@ def steps(
                 position=Position(epoch + 1, 0, taken) if ended else Position(epoch, index, taken),
                 epoch=epoch,
                 epoch_ended=ended,
-                losses=_mean(accelerator, [_losses(losses) for _, losses in group]),
-                logs=_mean(accelerator, [_logs(losses) for _, losses in group]),
+                losses=mean_by_name(
+                    accelerator, [row for _, losses in group for row in _losses(losses)]
+                ),
+                logs=mean_by_name(
+                    accelerator, [row for _, losses in group for row in _logs(losses)]
+                ),
                 lr=lr,
                 gradient_norm=norm,
                 studies=sum(len(batch) for batch, _ in group),
@@ -169,30 +178,33 @@ def _clip(accelerator: Accelerator, model: nn.Module, limit: float | None) -> fl
     return float(torch.nn.utils.get_total_norm([cast(Tensor, p.grad) for p in parameters]))
 
 
-def _losses(losses: Losses) -> dict[str, Tensor]:
-    return {"total": losses.total} | {name: out.loss for name, out in losses.outputs.items()}
+def _losses(losses: Losses) -> Iterator[tuple[str, Tensor, int]]:
+    """Name each loss; every batch weighs the same, as in the gradient."""
+    yield "total", losses.total, 1
+    for name, output in losses.outputs.items():
+        yield name, output.loss, 1
 
 
-def _logs(losses: Losses) -> dict[str, Tensor]:
-    return {
-        f"{name}.{key}": value
-        for name, output in losses.outputs.items()
-        for key, value in output.logs.items()
-    }
+def _logs(losses: Losses) -> Iterator[tuple[str, Tensor, int]]:
+    """Name each log; a batch weighs as many items as it had."""
+    for name, output in losses.outputs.items():
+        for key, value in output.logs.items():
+            yield f"{name}.{key}", value, int(output.count)
 
 
-def _mean(accelerator: Accelerator, rows: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-    """Average by name over batches and processes, over those that have the name."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        for key, value in row.items():
-            found[key].append(float(value.detach()))
-    if accelerator.num_processes > 1 and found:
-        sums = torch.tensor(
-            [[sum(values), len(values)] for values in found.values()],
-            dtype=torch.float64,
-            device=accelerator.device,
-        )
-        totals, counts = accelerator.reduce(sums).T.tolist()
-        return {key: t / n for key, t, n in zip(found, totals, counts, strict=True)}
-    return {key: sum(values) / len(values) for key, values in found.items()}
+def mean_by_name(
+    accelerator: Accelerator, rows: Sequence[tuple[str, Tensor, int]]
+) -> dict[str, float]:
+    """Average values, each with its weight, over the batches and processes that have the name."""
+    weighed = [
+        (name, float(value.detach()) * weight, weight) for name, value, weight in rows if weight
+    ]
+    if accelerator.num_processes > 1:
+        # with the names: an objective may log something only where a batch gives rise to it
+        weighed = gather_object(weighed)
+    sums: dict[str, float] = defaultdict(float)
+    weights: dict[str, int] = defaultdict(int)
+    for name, value, weight in weighed:
+        sums[name] += value
+        weights[name] += weight
+    return {name: total / weights[name] for name, total in sums.items()}

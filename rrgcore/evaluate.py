@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from rrgcore.baselines import baseline_reports
+from rrgcore.cleaning import is_empty
 from rrgcore.data import Loader
 from rrgcore.interfaces import Metric
 from rrgcore.model import ReportModel
@@ -63,11 +64,16 @@ def generate_reports(
     return predictions
 
 
+def with_reference(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """List the predictions that can be scored: a study may have no report of its own."""
+    return [prediction for prediction in predictions if not is_empty(prediction.reference)]
+
+
 def score(
     predictions: Sequence[Prediction], metrics: Mapping[str, Metric], *, quick: bool = False
 ) -> dict[str, Scores]:
-    """Score predictions with every metric."""
-    pairs = [prediction.pair for prediction in predictions]
+    """Score predictions with every metric, those of studies that have a reference."""
+    pairs = [prediction.pair for prediction in with_reference(predictions)]
     return {name: metric.score(pairs, quick=quick) for name, metric in metrics.items()}
 
 
@@ -83,7 +89,7 @@ def score_beside_baselines(
     Returns the scores by metric, and by baseline and metric; a baseline of several draws is the
     mean.
     """
-    pairs = [prediction.pair for prediction in predictions]
+    pairs = [prediction.pair for prediction in with_reference(predictions)]
     draws = baseline_reports(training, len(pairs), np.random.default_rng(seed))
     systems = {"": pairs}
     for name, reports in draws.items():

@@ -41,14 +41,14 @@ class Parts(nn.Module):
         self.encoder = encoder
         self.adapter = adapter
         self.decoder = decoder
-        # a decoder that encodes text too is registered once, under its own name
-        self.separate_text_encoder = cast(nn.Module | None, text_encoder)
+        # the decoder under a second name, where it encodes text too: its own name stands first
+        self.text_encoder = cast(TextEncoder, decoder) if text_encoder is None else text_encoder
         self.views = views
 
     @property
-    def text_encoder(self) -> TextEncoder:
-        """The separate text encoder where the recipe names one, else the decoder."""
-        return cast(TextEncoder, self.separate_text_encoder or self.decoder)
+    def decoder_encodes_text(self) -> bool:
+        """Whether the text encoder is the decoder itself."""
+        return cast(object, self.text_encoder) is self.decoder
 
     def encode_images(
         self, images: Float[Tensor, "b v 3 h w"], present: Bool[Tensor, "b v"]
@@ -65,21 +65,25 @@ def encode_views(
 ) -> Encoded:
     """Encode each image that is present and fuse a study's views.
 
-    "concat" puts their tokens side by side and averages the pooled features (KIA, fidelity K20);
-    "mean" averages both (R2GenGPT).
+    "concat" puts their tokens side by side and averages the pooled features (docs/papers/kia.md,
+    K20); "mean" averages both (R2GenGPT), a token over the views in which the encoder's own mask
+    has it.
     """
     if images.shape[1] == 1 and bool(present.all()):
         return cast(Encoded, encoder(images[:, 0]))
     encoded: Encoded = encoder(images[present])
     tokens = _scatter(encoded.tokens, present)
+    real = repeat(present, "b v -> b v n", n=tokens.shape[2])
+    if encoded.mask is not None:
+        real = _scatter(encoded.mask, present)
     share = present / present.sum(1, keepdim=True)
     pooled = torch.einsum("bvd,bv->bd", _scatter(encoded.pooled, present), share.to(encoded.pooled))
     if views == "mean":
-        return Encoded(torch.einsum("bvnd,bv->bnd", tokens, share.to(tokens)), pooled)
+        share = real / real.sum(1, keepdim=True).clamp(1)
+        mean = torch.einsum("bvnd,bvn->bnd", tokens, share.to(tokens))
+        return Encoded(mean, pooled, None if encoded.mask is None else real.any(1))
     return Encoded(
-        rearrange(tokens, "b v n d -> b (v n) d"),
-        pooled,
-        repeat(present, "b v -> b (v n)", n=tokens.shape[2]),
+        rearrange(tokens, "b v n d -> b (v n) d"), pooled, rearrange(real, "b v n -> b (v n)")
     )
 
 

@@ -5,10 +5,11 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from pathlib import Path
 from typing import IO, Any, Literal, final
 
@@ -48,7 +49,7 @@ class RunFolder:
             "overrides": list(recipe.overrides),
             "started": datetime.now().isoformat(timespec="seconds"),
             "python": platform.python_version(),
-            "packages": {name: _version(name) for name in PACKAGES},
+            "packages": package_versions(),
             "commit": _commit(),
             **facts,
             "state": "running",
@@ -71,8 +72,17 @@ class RunFolder:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What run.json says."""
-        return read_json(self.path / RUN)
+        """What run.json says; raises RunError where it is damaged."""
+        try:
+            found = read_json(self.path / RUN)
+            if "state" not in found:
+                raise RunError(f"{self.path / RUN} is damaged (it says no state)")
+        except RunError as error:
+            raise RunError(
+                f"{error}. Start the run anew in another folder; this one's checkpoints are as "
+                "they were: remove it when you need them no longer"
+            ) from error
+        return found
 
     @property
     def state(self) -> State:
@@ -111,7 +121,9 @@ class RunFolder:
     def is_of(self, values: Mapping[str, Any]) -> bool:
         """Whether this run is of the very same resolved recipe."""
         path = self.path / RECIPE
-        return path.is_file() and path.read_text(encoding="utf-8") == dump_recipe(values)
+        if not path.is_file():
+            return False
+        return path.read_text(encoding="utf-8", errors="replace") == dump_recipe(values)
 
     def saved_tokenizers(self) -> dict[str, str]:
         """Return the folder of each tokenizer that the run has saved, by its name in the recipe."""
@@ -127,12 +139,20 @@ class RunFolder:
         return self.path / CHECKPOINTS / "best"
 
     def log(self, entry: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl, which is the same for the same seed."""
-        self._append(METRICS, entry)
+        """Add a line to metrics.jsonl, which is the same for the same seed; what is no finite
+        number is null there.
+        """
+        self._append(METRICS, {key: _finite(value) for key, value in entry.items()})
 
     def log_timing(self, entry: Mapping[str, Any]) -> None:
         """Add a line to timing.jsonl: what differs from machine to machine."""
         self._append(TIMING, entry)
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is a checkpoint to go on from, `settle` having been done or not."""
+        checkpoints = self.path / CHECKPOINTS
+        return any(any(checkpoints.glob(f"*/{name}")) for name in ("last", ".last.replaced"))
 
     def remove_unless_trained(self, *, parents: bool) -> None:
         """Take away what a run wrote that failed before its first checkpoint; `parents` too if
@@ -223,19 +243,36 @@ def new_folder(root: Path, recipe: Recipe) -> Path:
     return path
 
 
-def unfinished(root: Path, recipe: Recipe, values: Mapping[str, Any]) -> Path | None:
-    """Find the newest unfinished run of the very same resolved recipe."""
+def unfinished(
+    root: Path, recipe: Recipe, values: Mapping[str, Any], note: Callable[[str], None]
+) -> Path | None:
+    """Find the newest unfinished run of the very same resolved recipe; `note` hears of damage."""
     name = "-".join((recipe.name, *recipe.variants))
     for path in sorted((root / name).glob("*/"), reverse=True):
-        if (path / RUN).is_file():
-            folder = RunFolder(path)
-            if folder.state != "finished" and folder.is_of(values) and not folder.in_use:
-                return path
+        folder = RunFolder(path)
+        if not (path / RUN).is_file():
+            continue
+        try:
+            state = folder.state
+        except RunError as error:
+            note(f"{path} is passed over: {error}")
+            continue
+        if state != "finished" and folder.is_of(values) and not folder.in_use:
+            return path
     return None
 
 
 def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, ensure_ascii=False) + "\n"
+
+
+def package_versions() -> dict[str, str | None]:
+    """Return the versions of the packages that a run's numbers depend on."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _version(name: str) -> str | None:

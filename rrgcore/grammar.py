@@ -9,6 +9,7 @@ from typing import Any, final
 
 from rrgcore.errors import Problem, did_you_mean
 from rrgcore.settings import (
+    DataSettings,
     EvaluationSettings,
     OptimizerSettings,
     ScheduleSettings,
@@ -31,6 +32,8 @@ class Block:
     keys: Mapping[str, "Place"] = field(default_factory=dict)
     default: str | None = None
     """The component that it is when it has no `name`."""
+    keeps: bool = False
+    """Whether the keys that are core's own stay when another component takes the place."""
 
 
 @final
@@ -71,7 +74,14 @@ FRAGMENT = Section(
     {
         "about": VALUE,
         "seed": VALUE,
-        "data": Block({"annotations": Open("annotation", BLOCK)}),
+        "data": Block(
+            {
+                **{f.name: VALUE for f in fields(DataSettings)},
+                "splits": Open("split", VALUE),
+                "annotations": Open("annotation", BLOCK),
+            },
+            keeps=True,
+        ),
         "model": Section(
             "`model`",
             {

@@ -10,9 +10,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, set_seed
 
+from rrgcore.assembled import check_assembled
 from rrgcore.assess import Assessment, assess
-from rrgcore.build import WORDS, Tokenizers, build_model, check_assembled, make_metrics
-from rrgcore.checkpoint import link_folder, load_part
+from rrgcore.build import build_model, make_metrics
+from rrgcore.checkpoint import link_folder
 from rrgcore.errors import RecipeError, RunError, did_you_mean
 from rrgcore.evaluate import Prediction
 from rrgcore.folder import PREDICTIONS, SCORES, RunFolder
@@ -21,6 +22,7 @@ from rrgcore.interrupts import Interrupts
 from rrgcore.plan import Plan
 from rrgcore.resolve import weigh
 from rrgcore.studies import ROLES, Studies
+from rrgcore.tokenizers import WORDS, Tokenizers
 from rrgcore.tokens import AbsentTokenizer
 from rrgcore.training import Trainer
 from rrgcore.types import Pair
@@ -29,7 +31,10 @@ from rrgcore.watch import Watcher
 
 @final
 class Job:
-    """Everything built for one run; building it writes nothing."""
+    """Everything built for one run; building it writes nothing.
+
+    A job that `resumes` has a checkpoint, which it loads before it trains.
+    """
 
     def __init__(
         self,
@@ -37,6 +42,8 @@ class Job:
         watcher: Watcher,
         accelerator: Accelerator,
         saved_tokenizers: Mapping[str, str],
+        *,
+        resumes: bool = False,
     ) -> None:
         self.plan = plan
         self.watcher = watcher
@@ -48,15 +55,14 @@ class Job:
             raise RecipeError(plan.recipe.source, problems)
         self.metrics = make_metrics(plan)
         check_selected(plan, self.metrics)
-        for stage in plan.stages:
-            # annotations that are missing are found now, not in the second stage
-            self.studies.loader(
-                assembled, "train", training=True, objectives=list(plan.stage_weights(stage))
-            )
+        for role, objectives in plan.loaders():
+            # annotations that are missing are found now, not after the first epoch
+            self.studies.loader(assembled, role, training=role == "train", objectives=objectives)
         set_seed(plan.seed)
-        self.model = build_model(plan, self.tokenizers)
-        for part, source in plan.init.items():
-            load_part(checkpoint_of(source), part, self.model.part(part))
+        # one that goes on from a checkpoint no longer needs the run that it once started from
+        init = {} if resumes else plan.init
+        starts = {part: checkpoint_of(source) for part, source in init.items()}
+        self.model = build_model(plan, self.tokenizers, starts=starts)
         self.model.to(accelerator.device)
         if cut := self.studies.cut_reports(self.model):
             watcher.note(
@@ -116,10 +122,11 @@ class Job:
 
 
 def listed_studies(plan: Plan) -> Studies:
-    """Make a plan's studies; raises DataError where training, validation or test has none."""
+    """Make a plan's studies; raises DataError where training, validation or test has none, or a
+    study lacks what a run needs of it.
+    """
     studies = Studies(plan)
-    for role in ROLES:
-        studies[role]
+    studies.check_whole()
     return studies
 
 

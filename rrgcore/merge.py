@@ -1,8 +1,9 @@
 """How fragments of a recipe are laid one over another: by `extends`, by a variant, by an override.
 
 A block that names another component replaces the one it meets whole, since the options of the one
-mean nothing to the other; a block that repeats no name adjusts; a bare name is short for
-`{name: …}`; a `ref` counts as a name; `off` takes an entry away; lists are values.
+mean nothing to the other (of `data` the settings stay that are core's, whichever dataset it is); a
+block that repeats no name adjusts; a bare name is short for `{name: …}`; a `ref` counts as a name;
+`off` takes an entry away; lists are values.
 """
 
 from collections.abc import Iterator, Set
@@ -39,11 +40,16 @@ class Merger:
         if new.value is OFF:
             return None
         if not isinstance(new.value, dict):
-            return base if base is not None and _is_named(base, new, place, default) else new
+            if base is not None and _is_named(base, new, place, default):
+                return base
+            if not (base is not None and _kept(base, place) and isinstance(new.value, str)):
+                return new
+            new = Node({"name": new}, new.origin)
         children = _adjusted(base, new, place, default)
         origin = new.origin if base is None or children is None else base.origin
-        children = children or {}
-        for key, child in new.value.items():
+        if children is None:
+            children = {} if base is None else _kept(base, place)
+        for key, child in new.mapping.items():
             where = (*path, key)
             if child.value is OFF and key not in children and where not in self._known:
                 self._nothing_to_take_away(child, where, children, place)
@@ -109,6 +115,13 @@ def _adjusted(
         if named is not None and named != _component(Node(kept, base.origin), default):
             return None
     return kept
+
+
+def _kept(base: Node, place: Place) -> dict[str, Node]:
+    """Return what stays of a block in which another component takes the place."""
+    if not (isinstance(place, Block) and place.keeps):
+        return {}
+    return {key: child for key, child in base.mapping.items() if key in place.keys}
 
 
 def _component(node: Node, default: str | None) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ from typing import Any, Literal, final
 
 from rrgcore.errors import Problem, RecipeError
 from rrgcore.recipe import Recipe
-from rrgcore.settings import DataSettings, EvaluationSettings, StageSettings
+from rrgcore.settings import DataSettings, EvaluationSettings, Split, StageSettings
 from rrgcore.types import Generation
 
 
@@ -29,6 +29,12 @@ class Block:
     options: Mapping[str, Any]
     """Values, and nested Blocks and Refs."""
     address: str
+
+    @property
+    def requires(self) -> Mapping[str, type]:
+        """What its class requires of the slots of a model: slot to capability."""
+        requires: Mapping[str, type] = getattr(self.cls, "requires", {})
+        return requires
 
     def walk(self) -> Iterator["Block"]:
         """Iterate over this block and those nested in it."""
@@ -97,18 +103,24 @@ class Plan:
         trains = self.stages[stage].trains
         return {name: weight for name, weight in self.weights.items() if trains(name)}
 
-    def reads(self) -> tuple[type, ...]:
-        """Return the annotation classes that some component reads."""
-        kinds = [kind for block in self.blocks() for kind in getattr(block.cls, "reads", ())]
-        return tuple(dict.fromkeys(kinds))
+    def loaders(self) -> Iterator[tuple[Split, tuple[str, ...]]]:
+        """Iterate over the loaders of a run: whose studies, and the objectives that prepare them.
 
-    def without(self) -> Mapping[type, str]:
-        """Say of each annotation class that is read how to do without it."""
-        ways: dict[type, list[str]] = {kind: [] for kind in self.reads()}
-        for block in self.blocks():
-            for kind in getattr(block.cls, "reads", ()):
-                ways[kind].append(", or ".join(_ways_around(block)))
-        return {kind: f"To do without it: {'; and '.join(every)}" for kind, every in ways.items()}
+        The adapter takes part in all of them.
+        """
+        for stage in self.stages:
+            yield "train", tuple(self.stage_weights(stage))
+        yield "val", ()
+        yield "test", ()
+
+    def without(self, slot: str, kind: type) -> str:
+        """Say how to do without an annotation class that the component of a slot reads.
+
+        Where a masking in it reads the class, another masking is the nearest way.
+        """
+        top = self.adapter if slot == "adapter" else self.objectives[slot.partition(".")[2]]
+        reading = [block for block in top.walk() if kind in getattr(block.cls, "reads", ())]
+        return "; and ".join(", or ".join(_ways_around(block)) for block in reading or [top])
 
 
 def _ways_around(block: Block) -> Iterator[str]:

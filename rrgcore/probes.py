@@ -1,5 +1,5 @@
-"""Whether a model does what its tasks are for: is the image used, does the right report win, do
-masks get filled from the other modality.
+"""Whether a model does what its tasks are for: is the image used, do masks get filled from the
+other modality.
 
 Everything is asked through capabilities, so a stranger's objective that offers one is measured too.
 """
@@ -12,15 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rrgcore.data import Loader
+from rrgcore.data import Loader, study_rng
 from rrgcore.features import Features
-from rrgcore.interfaces import Embeds, Matches, Reconstructs
+from rrgcore.interfaces import Reconstructs
 from rrgcore.model import ReportModel
-from rrgcore.types import Batch, Encoded, Tokens
+from rrgcore.types import Batch, Study, Tokens
 from rrgcore.watch import Watcher
-
-DRAWS = 20
-CANDIDATES = 100
 
 
 @final
@@ -34,21 +31,25 @@ class Interval:
 
 
 @torch.no_grad()
-def image_gap(model: ReportModel, batch: Batch) -> float:
-    """Return by how much the report loss rises when each report is read with another study's
-    images.
-    """
+def image_gap(model: ReportModel, batch: Batch, other: Batch) -> float:
+    """Return by how much the report loss rises from a batch to the same with images exchanged."""
     training = model.training
     model.eval()
-    own = Features(model.parts, batch).decoded.loss
-    other = Features(model.parts, exchange_images(batch)).decoded.loss
+    losses = [Features(model.parts, seen).decoded.loss for seen in (batch, other)]
     model.train(training)
-    return float(other - own)
+    return float(losses[1] - losses[0])
 
 
-def exchange_images(batch: Batch) -> Batch:
-    """Give every study its neighbour's images."""
-    return replace(batch, images=batch.images.roll(1, 0), present=batch.present.roll(1, 0))
+def exchange_images(studies: Sequence[Study], seed: int) -> list[Study]:
+    """Give every study another one's images: a random cycle, so that none keeps its own.
+
+    Annotations go with the images: an adapter may read what was derived from them.
+    """
+    order = study_rng(seed, 0, "", "exchange").permutation(len(studies))
+    exchanged = list(studies)
+    for i, j in zip(order, np.roll(order, 1), strict=True):
+        exchanged[i] = replace(studies[j], id=studies[i].id, report=studies[i].report)
+    return exchanged
 
 
 def exchange_texts(batch: Batch) -> Batch:
@@ -66,78 +67,6 @@ def blank_images(batch: Batch) -> Batch:
 
 
 @torch.no_grad()
-def retrieval(
-    model: ReportModel,
-    loader: Loader,
-    *,
-    rng: np.random.Generator,
-    watcher: Watcher,
-    best: int = 16,
-    device: torch.device | str = "cpu",
-) -> dict[str, float]:
-    """Measure image-to-report recall@1 among 100, the mean over twenty draws of 100 studies.
-
-    Candidates are ranked by the embedding (IRC), then its `best` ones again by matching (IRM),
-    where the model has them. A report that is verbatim the study's own counts as found.
-    """
-    embeds = next((o for o in model.objectives.values() if isinstance(o, Embeds)), None)
-    matches = next((o for o in model.objectives.values() if isinstance(o, Matches)), None)
-    if embeds is None:
-        return {}
-    model.eval()
-    images: list[Encoded] = []
-    tokens: list[tuple[Tensor, Tensor]] = []
-    image_rows: list[Tensor] = []
-    text_rows: list[Tensor] = []
-    for batch in watcher.track(loader.epoch(), "embedding images and reports", len(loader)):
-        features = Features(model.parts, batch.to(device))
-        images += [features.image[torch.tensor([i])] for i in range(len(batch))]
-        tokens += list(zip(features.batch.text.ids, features.batch.text.mask, strict=True))
-        image_rows.append(embeds.embed_image(features.image))
-        text_rows.append(embeds.embed_text(features.text))
-    similarity = torch.cat(image_rows) @ torch.cat(text_rows).mT
-    reports = [study.report for study in loader.studies]
-    size = min(CANDIDATES, len(reports))
-    draws = [rng.choice(len(reports), size, replace=False) for _ in range(DRAWS)]
-    scores: dict[tuple[int, int], float] = {}
-    found = {"IRC": 0, "IRC, then IRM": 0}
-    for draw in watcher.track(draws, "retrieving reports", DRAWS):
-        among = similarity[draw][:, draw]
-        order = among.argsort(dim=1, descending=True)
-        for row, image in enumerate(draw):
-            candidates = [int(draw[i]) for i in order[row, :best]]
-            found["IRC"] += reports[candidates[0]] == reports[image]
-            if matches is None:
-                continue
-            missing = [c for c in candidates if (int(image), c) not in scores]
-            if missing:
-                texts = _stack([tokens[c] for c in missing])
-                repeated = images[image][torch.zeros(len(missing), dtype=torch.long)]
-                for c, value in zip(missing, matches.match(texts, repeated), strict=True):
-                    scores[int(image), c] = float(value)
-            top = max(candidates, key=lambda c: scores[int(image), c])
-            found["IRC, then IRM"] += reports[top] == reports[image]
-    if matches is None:
-        del found["IRC, then IRM"]
-    total = DRAWS * size
-    return {
-        **{f"recall@1 of {size}, {name}": count / total for name, count in found.items()},
-        "chance": 1 / size,
-    }
-
-
-def _stack(rows: Sequence[tuple[Tensor, Tensor]]) -> Tokens:
-    width = max(int(mask.sum()) for _, mask in rows)
-
-    def fit(row: Tensor) -> Tensor:
-        return torch.nn.functional.pad(row[:width], (0, max(0, width - len(row))))
-
-    return Tokens(
-        torch.stack([fit(ids) for ids, _ in rows]), torch.stack([fit(m) for _, m in rows])
-    )
-
-
-@torch.no_grad()
 def reconstruction(
     model: ReportModel,
     name: str,
@@ -150,8 +79,9 @@ def reconstruction(
     """Measure how much the other modality helps an objective to fill its masks.
 
     For one that paints (MIM): the error at the masked key patches with the study's own report and
-    with another's. For one that names words (MLM): the balanced accuracy with the image and with a
-    blank one. Intervals are over studies, 95 %, by bootstrap.
+    with another's, over the studies that have some; at all masked patches, where none has. For one
+    that names words (MLM): the balanced accuracy with the image and with a blank one. Intervals are
+    over studies, 95 %, by bootstrap.
     """
     objective = cast(Reconstructs, model.objectives[name])
     model.eval()
@@ -182,13 +112,17 @@ def reconstruction(
                 _balanced(a, everyone) - _balanced(b, everyone), [g[0] - g[1] for g in gains]
             ),
         }
-    difference = (b["error"] - a["error"]).numpy()
+    has_key = "key_error" in a and not bool(a["key_error"].isnan().all())
+    key, where = ("key_error", "key") if has_key else ("error", "hidden")
+    scored = ~a[key].isnan()
+    painted, repainted = a[key][scored], b[key][scored]
+    difference = (repainted - painted).numpy()
     return {
-        "error at key patches": float(a["error"].mean()),
-        "with another's report": float(b["error"].mean()),
+        f"error at {where} patches": float(painted.mean()),
+        "with another's report": float(repainted.mean()),
         "gain": _interval(
             float(difference.mean()),
-            [float(difference[rows].mean()) for rows in _resamples(offset, rng)],
+            [float(difference[rows].mean()) for rows in _resamples(len(difference), rng)],
         ),
     }
 

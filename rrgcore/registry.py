@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import final
 
-from rrgcore.errors import RegistryError, did_you_mean
+from rrgcore.errors import PluginError, RegistryError, did_you_mean
 
 KINDS: Mapping[str, str] = {
     "encoder": "VisualEncoder",
@@ -90,13 +90,21 @@ class Registry:
     def get(self, kind: str, name: str) -> type:
         """Import a component's class; raises RegistryError where it is absent or of the wrong base.
 
-        An ImportError of the plugin's own code passes through untouched.
+        Where its module cannot be imported that is a PluginError, chained to what it raised.
         """
         from rrgcore import interfaces  # imports torch, which listing components must not
 
-        component = self.entry(kind, name).component
+        entry = self.entry(kind, name)
+        component = entry.component
         module, _, attribute = component.target.partition(":")
-        cls = getattr(import_module(module), attribute, None)
+        try:
+            cls = getattr(import_module(module), attribute, None)
+        except Exception as error:
+            raise PluginError(
+                f"{kind} '{name}' of plugin '{entry.plugin}' cannot be imported from "
+                f"{component.target}: {type(error).__name__}: {error}\n"
+                f"Mend or install what is missing, or run without it: --no-plugin {entry.plugin}"
+            ) from error
         if cls is None:
             raise RegistryError(
                 f"{kind} '{name}' is declared as {component.target}, "

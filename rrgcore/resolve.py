@@ -75,8 +75,8 @@ def weigh(model: ReportModel) -> list[Weight]:
         ("adapter", parts.adapter),
         ("decoder", parts.decoder),
     ]
-    if parts.separate_text_encoder is not None:
-        named.append(("text_encoder", parts.separate_text_encoder))
+    if not parts.decoder_encodes_text:
+        named.append(("text_encoder", cast(nn.Module, parts.text_encoder)))
     twins: list[tuple[str, nn.Module]] = []
     for name, objective in model.objectives.items():
         named.append((f"objectives.{name}", objective))

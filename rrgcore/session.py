@@ -7,14 +7,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar, final
 
+from rrgcore.assembled import check_assembled
 from rrgcore.assess import Assessment, assess
-from rrgcore.build import (
-    Tokenizers,
-    build_model,
-    check_assembled,
-    check_weights,
-    make_metrics,
-)
+from rrgcore.build import build_model, make_metrics
 from rrgcore.check import check_recipe
 from rrgcore.checkpoint import load_model, read_json
 from rrgcore.errors import Problem, RecipeError, RunError, UserError
@@ -40,12 +35,15 @@ from rrgcore.job import (
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered, discover
+from rrgcore.pretrained import check_weights
 from rrgcore.processes import on_main
 from rrgcore.recipe import Recipe
 from rrgcore.recipe import load_recipe as read_recipe
 from rrgcore.resolve import Weight, resolved, weigh
+from rrgcore.resume import changed_versions, check_same_data
 from rrgcore.settings import Split
 from rrgcore.studies import Studies
+from rrgcore.tokenizers import Tokenizers
 from rrgcore.types import Pair
 from rrgcore.watch import Watcher
 
@@ -119,7 +117,8 @@ class Session:
         model = collect("model", lambda: check_assembled(plan, tokenizers))
         if model is not None and studies is not None:
             problems += studies.training_set_problems(model)
-            collect("data", lambda: studies.annotated("train"))
+            for role, objectives in plan.loaders():
+                collect("data", partial(studies.check_annotations, model, role, objectives))
         if (metrics := collect("evaluation.metrics", lambda: make_metrics(plan))) is not None:
             collect("evaluation.select", lambda: check_selected(plan, metrics))
         if model is not None:
@@ -169,20 +168,26 @@ class Session:
         """
         plan, watcher = self.plan, watcher or Watcher()
         accelerator = make_accelerator(plan)
-        path, exists = on_main(accelerator, lambda: self._where(out, Path(root), new))
+        path, exists = on_main(accelerator, lambda: self._where(out, Path(root), new, watcher))
         folder = RunFolder(path, writes=accelerator.is_main_process)
         if exists and folder.state == "finished":
             watcher.note(f"{path} is finished already: nothing was done. See `rrg evaluate {path}`")
             return Run(folder, self.plugins)
-        job = Job(plan, watcher, accelerator, folder.saved_tokenizers() if exists else {})
-        facts = job.facts()
-        if folder.writes and not exists:
-            RunFolder.create(path, self.recipe, resolved(plan), {**facts, **self._plugin_facts()})
+        saved = folder.saved_tokenizers() if exists else {}
+        job = Job(plan, watcher, accelerator, saved, resumes=exists and folder.trained)
+        facts = {**job.facts(), **self._plugin_facts()}
+        if exists:
+            check_same_data(folder, facts)
+            if changed := changed_versions(folder, facts):
+                watcher.note(changed)
+        elif folder.writes:
+            RunFolder.create(path, self.recipe, resolved(plan), facts)
         with folder.held(), Interrupts() as interrupts:
             if exists:
                 watcher.note(f"going on with {path}")
                 folder.update(state="running")
-            else:
+            if folder.writes and not folder.saved_tokenizers():
+                # a run that was killed at the very beginning may have saved none either
                 job.save_tokenizers(folder)
             accelerator.wait_for_everyone()
             watcher.note(in_a_line(facts))
@@ -204,11 +209,13 @@ class Session:
         there = [plugin for plugin in self.plugins.plugins if not plugin.blocked]
         return {"plugins": {plugin.name: f"{plugin.origin} {plugin.version}" for plugin in there}}
 
-    def _where(self, out: str | Path | None, root: Path, new: bool) -> tuple[Path, bool]:
+    def _where(
+        self, out: str | Path | None, root: Path, new: bool, watcher: Watcher
+    ) -> tuple[Path, bool]:
         """Return the folder to run in, and whether it holds a run to go on with."""
         values = resolved(self.plan)
         if out is None:
-            path = None if new else unfinished(root, self.recipe, values)
+            path = None if new else unfinished(root, self.recipe, values, watcher.note)
             fresh = path or new_folder(root, self.recipe)
             check_writable(fresh)
             return fresh, path is not None

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
 from rrgcore.build import make_annotators, make_dataset
+from rrgcore.cleaning import is_empty
 from rrgcore.data import Collator, ImageCache, Loader, gather_annotations, truncated
 from rrgcore.errors import DataError, Problem
 from rrgcore.interfaces import ChecksTrainingSet, Dataset, Prepares
@@ -24,7 +25,7 @@ class Studies:
         self.dataset = dataset or make_dataset(plan)
         self._annotators = make_annotators(plan)
         self._of: dict[Split, list[Study]] = {}
-        self._annotated: dict[Split, list[Study]] = {}
+        self._annotated: dict[tuple[Split, tuple[type, ...], bool], list[Study]] = {}
         self._images = ImageCache(self.dataset, size=plan.data.image_size)
         self._fitted: set[type] = set()
 
@@ -45,22 +46,67 @@ class Studies:
         """List the reports of a role."""
         return [study.report or "" for study in self[role]]
 
-    def annotated(self, role: Split) -> list[Study]:
-        """List the studies of a role with every annotation that components read.
+    def check_whole(self) -> None:
+        """Raise DataError for studies that lack an image, or a report where one is needed.
+
+        Training and validation need all of theirs; of test studies those without a report are
+        written one, and left out of the scores.
+        """
+        wrong: list[str] = []
+        for role in ROLES:
+            studies = self[role]
+            pictureless = [study.id for study in studies if not study.images]
+            silent = [study.id for study in studies if is_empty(study.report or "")]
+            if pictureless:
+                wrong.append(f"{_some(pictureless, studies)} of `{role}` has no image")
+            if silent and role != "test":
+                wrong.append(f"{_some(silent, studies)} of `{role}` has no report")
+            elif len(silent) == len(studies):
+                wrong.append("no study of `test` has a report, so that nothing could be scored")
+        if wrong:
+            raise DataError("\n".join([*wrong, "Mend such studies, or leave them out of the data"]))
+
+    def check_annotations(
+        self, model: ReportModel, role: Split, objectives: Sequence[str] = ()
+    ) -> None:
+        """Raise DataError where a study lacks an annotation that a loader's components read.
+
+        What annotators make is not made: that they find what they read is enough, and fitting them
+        may take long.
+        """
+        self._carrying(role, _preparing(model, objectives), make=False)
+
+    def _carrying(
+        self, role: Split, prepares: Mapping[str, Prepares[Any]], *, make: bool = True
+    ) -> list[Study]:
+        """List the studies of a role with every annotation that these components read.
 
         Annotators learn from the training split, whichever split they are asked for.
         """
-        if role not in self._annotated:
-            for kind in self._annotators:
-                self._fit(kind)
-            self._annotated[role] = gather_annotations(
+        readers: dict[type, list[str]] = {}
+        for slot, component in prepares.items():
+            for kind in component.annotations_read():
+                readers.setdefault(kind, []).append(slot)
+        if not readers:
+            return self[role]
+        key = (role, tuple(readers), make)
+        if key not in self._annotated:
+            for kind in readers:
+                if make and kind in self._annotators:
+                    self._fit(kind)
+            ways = {
+                kind: "; and ".join(self.plan.without(slot, kind) for slot in slots)
+                for kind, slots in readers.items()
+            }
+            self._annotated[key] = gather_annotations(
                 self.dataset,
                 self[role],
-                self.plan.reads(),
+                tuple(readers),
                 self._annotators,
-                advice=self.plan.without(),
+                make=make,
+                advice={kind: f"To do without it: {way}" for kind, way in ways.items()},
             )
-        return self._annotated[role]
+        return self._annotated[key]
 
     def _fit(self, kind: type) -> None:
         """Let an annotator learn from the training split, after those whose work it reads."""
@@ -87,15 +133,13 @@ class Studies:
         rank: int = 0,
         world: int = 1,
     ) -> Loader:
-        """Make a loader; of the objectives, only those named prepare anything."""
+        """Make a loader; the adapter and the objectives that are named prepare what they need.
+
+        Studies carry what these read. Raises DataError where one lacks it.
+        """
         parts = model.parts
-        components: dict[str, Any] = {
-            "adapter": parts.adapter,
-            **{f"objectives.{name}": model.objectives[name] for name in objectives},
-        }
-        prepares = {k: v for k, v in components.items() if isinstance(v, Prepares)}
-        reads = any(component.annotations_read() for component in prepares.values())
-        studies = self.annotated(role) if reads else self[role]
+        prepares = _preparing(model, objectives)
+        studies = self._carrying(role, prepares)
         collate = Collator(
             images=self._images,
             mean=parts.encoder.mean,
@@ -136,3 +180,17 @@ class Studies:
     def facts(self) -> Mapping[str, Any]:
         """Return what identifies the data, for run.json."""
         return {"dataset": self.plan.dataset.name, **self.dataset.fingerprint()}
+
+
+def _preparing(model: ReportModel, objectives: Sequence[str]) -> dict[str, Prepares[Any]]:
+    """Return the components that work on raw studies, by slot."""
+    components: dict[str, Any] = {
+        "adapter": model.parts.adapter,
+        **{f"objectives.{name}": model.objectives[name] for name in objectives},
+    }
+    return {slot: each for slot, each in components.items() if isinstance(each, Prepares)}
+
+
+def _some(ids: Sequence[str], among: Sequence[Study]) -> str:
+    others = f" and {len(ids) - 1:,} more of {len(among):,}" if len(ids) > 1 else ""
+    return f"study '{ids[0]}'{others}"

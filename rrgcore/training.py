@@ -26,7 +26,7 @@ from rrgcore.interrupts import Interrupts
 from rrgcore.model import ReportModel
 from rrgcore.optim import Schedule, make_optimizer
 from rrgcore.plan import Plan
-from rrgcore.probes import image_gap
+from rrgcore.probes import exchange_images, image_gap
 from rrgcore.processes import on_main
 from rrgcore.settings import StageSettings
 from rrgcore.studies import Studies
@@ -106,10 +106,12 @@ class Trainer:
             load_model(last, self.model)
             optimizer.load_state_dict(load_optimizer(last, state["optimizer"]))
             schedule.load_state_dict(state["schedule"])
+            self._restore_scaler(state)
             self.folder.cut_metrics(state["metrics_lines"])
         else:
             if before is not None:
                 load_model(self.folder.checkpoint(before, stage.start_from), self.model)
+                self._restore_scaler(self._state(before))
                 if stage.continues:
                     schedule.continue_from(self._state(before)["schedule"])
             kept = [entry for entry in self.folder.metrics() if entry["stage"] != name]
@@ -125,7 +127,7 @@ class Trainer:
         )
         if state.get("unvalidated") and self._end_epoch(course, at):
             return
-        probe = self._probe_batch() if "report" in weights else None
+        probe = self._probe_batches() if "report" in weights else None
         step: Step | None = None
         try:
             for step in steps(
@@ -136,7 +138,7 @@ class Trainer:
                 course.clock.add(step.studies)
                 self.watcher.step(step)
                 if probe is not None and step.position.step % GAP_EVERY == 1:
-                    self.watcher.image_gap(image_gap(self.model, probe))
+                    self.watcher.image_gap(image_gap(self.model, *probe))
                 self._stop_if_asked()
                 if step.epoch_ended and self._end_epoch(course, step.position):
                     return
@@ -248,6 +250,7 @@ class Trainer:
         course.unsaved = False
         if not self.folder.writes:
             return
+        scaler = self.accelerator.scaler
         with written_whole(self.folder.checkpoint(course.name, "last")) as folder:
             save_model(folder, self.model)
             write_json(
@@ -258,11 +261,17 @@ class Trainer:
                     "position": asdict(at),
                     "optimizer": save_optimizer(folder, course.optimizer.state_dict()),
                     "schedule": course.schedule.state_dict(),
+                    "scaler": scaler.state_dict() if scaler is not None else None,
                     "metrics_lines": self.folder.metrics_lines,
                     "unvalidated": unvalidated,
                     "done": done,
                 },
             )
+
+    def _restore_scaler(self, state: Mapping[str, Any]) -> None:
+        """Scale losses as where a state was saved; only float16 has a scaler."""
+        if self.accelerator.scaler is not None and state.get("scaler") is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _state(self, stage: str) -> dict[str, Any]:
         """Read how far a stage is; nothing where it has not begun."""
@@ -272,10 +281,15 @@ class Trainer:
         path = self.folder.checkpoint(stage, "last") / STATE
         return read_json(path) if path.is_file() else {}
 
-    def _probe_batch(self) -> Batch | None:
+    def _probe_batches(self) -> tuple[Batch, Batch] | None:
+        """Make a batch to ask whether the image is used, and the same one with others' images."""
         loader = self.studies.loader(self.model, "val", training=False, first=32, batch_size=32)
-        batch = next(loader.epoch())
-        return batch.to(self.accelerator.device) if len(batch) > 1 else None
+        if len(loader.studies) < 2:
+            return None
+        own = next(loader.epoch())
+        loader.studies = exchange_images(loader.studies, self.plan.seed)
+        other = next(loader.epoch())
+        return own.to(self.accelerator.device), other.to(self.accelerator.device)
 
 
 def freeze_for(model: ReportModel, stage: StageSettings, trainable: set[str]) -> None:

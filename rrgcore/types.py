@@ -203,8 +203,9 @@ class ObjectiveOutput:
 
     loss: Float[Tensor, ""]
     count: Int[Tensor, ""]
+    """Weighs the logs of several batches or processes; gradients average batches alike."""
     logs: Mapping[str, Tensor] = field(default_factory=dict)
-    """Shown, never optimized."""
+    """Means over the same items; shown, never optimized. Dropped where `count` is 0."""
 
 
 @final

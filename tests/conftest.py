@@ -16,7 +16,7 @@ from PIL import Image
 from rrgcore.plugins import Discovered, discover
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SHARED = REPOSITORY.parent / "shared"
+SHARED = Path(os.environ.get("RRG_SHARED") or REPOSITORY.parent / "shared").expanduser()
 TINY = Path(__file__).parent / "tiny.yaml"
 
 
@@ -39,9 +39,12 @@ def golden() -> Callable[[str], Any]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of papers and real data beside a checkout; tests skip where it is absent."""
+    """The folder of papers and real data: RRG_SHARED, else the one beside the checkout.
+
+    Tests skip where it is absent.
+    """
     if not SHARED.is_dir():
-        pytest.skip(f"no real data beside the checkout: {SHARED} is absent")
+        pytest.skip(f"no real data: {SHARED} is absent (RRG_SHARED may name another folder)")
     return SHARED
 
 
@@ -126,10 +129,12 @@ def write_r2gen(root: Path) -> Path:
         for number in range(count):
             id = f"{split}{number}"
             pixels = rng.integers(0, 256, (40, 32), dtype=np.uint8)
-            Image.fromarray(pixels).save(root / "images" / f"{id}.png")
+            # a file's name is not its study's id: who names one has not named the other
+            scan = f"{split}_{number}.png"
+            Image.fromarray(pixels).save(root / "images" / scan)
             side = ("left", "right")[number % 2]
             report = f"there is a small {side} pleural effusion . no pneumothorax . case {number} ."
-            rows[split].append({"id": id, "report": report, "image_path": [f"{id}.png"]})
+            rows[split].append({"id": id, "report": report, "image_path": [scan]})
             sidecars["radgraph"].append(_line(id, _radgraph(report, side)))
             sidecars["labels"].append(_line(id, {"Pleural Effusion": 1, "Pneumothorax": 0}))
     (root / "annotation.json").write_text(json.dumps(rows))

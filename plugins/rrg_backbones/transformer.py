@@ -138,11 +138,13 @@ class Transformer(Trunk, CrossModal):
     def _check(self, context: Tensor | None) -> None:
         if context is None:
             return
-        assert self.context_dim, "no layer attends to a context: set cross_layers: all in the trunk"
-        assert context.shape[-1] == self.context_dim, (
-            f"the context is {context.shape[-1]} wide and the trunk reads {self.context_dim}: "
-            f"set context_dim: {context.shape[-1]} in the trunk"
-        )
+        if not self.context_dim:
+            raise UserError("no layer attends to a context: set cross_layers: all in the trunk")
+        if (width := context.shape[-1]) != self.context_dim:
+            raise UserError(
+                f"the context is {width} wide and the trunk reads {self.context_dim}: "
+                f"set context_dim: {width} in the trunk"
+            )
 
 
 _EPS = {"post": 1e-12, "pre": 1e-6}

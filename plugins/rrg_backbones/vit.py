@@ -121,9 +121,11 @@ class ViT(VisualEncoder, ImageGivenText, CrossModal, Pretrained, MayLack):
         self, images: Float[Tensor, "b 3 h w"], patch_mask: Bool[Tensor, "b n"] | None = None
     ) -> Float[Tensor, "b m d"]:
         size = self.grid[0] * self.patch_size
-        assert images.shape[-2:] == (size, size), (
-            f"images of {tuple(images.shape[-2:])} pixels in an encoder made for image_size {size}"
-        )
+        if images.shape[-2:] != (size, size):
+            raise UserError(
+                f"images of {tuple(images.shape[-2:])} pixels, and an encoder made for image_size "
+                f"{size}: leave its image_size out, which is then that of the data"
+            )
         x = self.stem(images)
         if patch_mask is not None:
             x = torch.where(patch_mask[..., None], self.mask_token.to(x.dtype), x)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -53,13 +54,28 @@ _SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, or nothing where the file is absent."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """Read a JSON object, or nothing where the file is absent; raises WeightsError."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(found, dict):
+        raise _damaged(path, "it holds no JSON object")
+    return found
+
+
+def _damaged(path: Path, why: object) -> WeightsError:
+    return WeightsError(f"{path} is damaged ({why}): fetch it again")
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
-        return load_file(path)
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise _damaged(path, error) from error
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -80,7 +96,10 @@ def _read_folder(folder: Path) -> dict[str, Tensor]:
             return _read_file(folder / file)
     for index in _INDICES:
         if (folder / index).is_file():
-            files = set(read_json(folder / index)["weight_map"].values())
+            places = read_json(folder / index).get("weight_map")
+            if not isinstance(places, dict):
+                raise _damaged(folder / index, "it has no weight_map")
+            files = set(places.values())
             return {
                 key: t for file in sorted(files) for key, t in _read_file(folder / file).items()
             }

@@ -102,8 +102,9 @@ def make_atlas(
 ) -> Atlas:
     """Summarise annotated frontal images: the patches a landmark covers most, on average (§3.2).
 
-    Chest ImaGenome's scene graphs are the data the paper's numbers fit (fidelity §9). Aliases and
-    side-less words are taken from another atlas, which also says which of the boxes are landmarks.
+    Chest ImaGenome's scene graphs are the data the paper's numbers fit best (docs/papers/kia.md,
+    K8). Aliases and side-less words are taken from another atlas, which also says which of the
+    boxes are landmarks.
     """
     boxes: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in words.patches}
     for image in images:

@@ -1,5 +1,6 @@
 """Graph-guided masking: hide what was observed, or where."""
 
+from itertools import accumulate, takewhile
 from typing import Literal, final
 
 from numpy.random import Generator
@@ -21,7 +22,9 @@ class GraphMasking(TextMasking):
     nothing would be hidden (no entity, or none before the cut) loses a share `fallback` of its
     words at random instead, one at least; 0 leaves it whole.
 
-    RadGraph must have read the report that the model is fed, word for word, else DataError.
+    RadGraph must have read the report that the model is fed, else DataError. Its words are the
+    ones that are tokenized and hidden: RadGraph sets stops and commas apart ("2 . 5 cm"), and
+    radgraph-xl hyphens too.
     """
 
     reads = (RadGraph,)
@@ -82,26 +85,37 @@ def _taking_part(graph: RadGraph, entities: Entities) -> list[Entity]:
 def _number_sentences(words: tuple[str, ...]) -> list[int]:
     """Return the sentence of each word; RadGraph itself takes a whole report for one."""
     numbers, sentence = [], 0
-    for word in words:
+    for i, word in enumerate(words):
         numbers.append(sentence)
-        sentence += word == "."
+        sentence += word == "." and not _is_decimal_point(words, i)
     return numbers
 
 
+def _is_decimal_point(words: tuple[str, ...], at: int) -> bool:
+    """Tell whether a stop stands in a number: RadGraph makes three words of "2.5"."""
+    if not 0 < at < len(words) - 1:
+        return False
+    return words[at - 1][-1:].isdecimal() and words[at + 1][:1].isdecimal()
+
+
 def _check_words(study: Study, graph: RadGraph) -> tuple[str, ...]:
-    """Return the report's words; raises DataError unless RadGraph counted the same ones."""
+    """Return RadGraph's words; raises DataError unless they are the report's but for the spaces."""
     words = tuple((study.report or "").split())
-    if words == graph.words:
-        return words
     if not words and not graph.entities:  # RadGraph reads an empty report as the word "None"
         return words
-    at = next(
-        (i for i, pair in enumerate(zip(words, graph.words, strict=False)) if pair[0] != pair[1]),
-        min(len(words), len(graph.words)),
-    )
-    ours, theirs = (" ".join(text[at : at + 4]) or "its end" for text in (words, graph.words))
+    texts = (words, graph.words)
+    ours, theirs = ("".join(text) for text in texts)
+    if ours == theirs:
+        return graph.words
+    alike = (a == b for a, b in zip(ours, theirs, strict=False))
+    same = sum(1 for _ in takewhile(bool, alike))
+    starts = [[0, *accumulate(map(len, text))] for text in texts]
+    last = max(start for start in {*starts[0]} & {*starts[1]} if start <= same)
+    at, there = (found.index(last) for found in starts)
+    from_ours = " ".join(words[at : at + 4]) or "its end"
+    from_theirs = " ".join(graph.words[there : there + 4]) or "its end"
     raise DataError(
         f"study {study.id}: RadGraph was run on another text than its report. From word {at} the "
-        f"report has '{ours}', RadGraph '{theirs}'. Run RadGraph on the cleaned reports that the "
-        "model is fed"
+        f"report has '{from_ours}', RadGraph '{from_theirs}'. Run RadGraph on the cleaned reports "
+        "that the model is fed; only its spaces may differ"
     )

@@ -48,7 +48,7 @@ class ImageReportContrast(
     literally, eq. 6 sums over the queue alone. Targets are one-hot. A column whose report is word
     for word the row's own, the positive aside, leaves the denominator (`exclude_duplicates`):
     normal reports repeat. Until the queue is full, random unit columns stand in it, as in ALBEF;
-    `mask_unfilled` leaves them out.
+    `mask_unfilled` leaves them out. Without a queue (`queue: 0`) the batch alone is contrasted.
 
     The twin and the queue move in `after_step`. The twin that encodes a step is the one ALBEF would
     use; with gradient accumulation the queue grows once an optimizer step, by everything seen in
@@ -78,6 +78,16 @@ class ImageReportContrast(
         mask_unfilled: bool = False,
     ) -> None:
         super().__init__()
+        if queue < 0:
+            raise UserError(
+                f"irc's queue is {queue}; expected a number of studies, or 0 for none: then the "
+                "batch alone is contrasted"
+            )
+        if not 0 <= momentum < 1:
+            raise UserError(
+                f"irc's momentum is {momentum}; expected at least 0, at which the twin is the "
+                "model itself, and less than 1, at which it never moves"
+            )
         if not TAU_RANGE[0] <= temperature <= TAU_RANGE[1]:
             raise UserError(
                 f"irc's temperature is {temperature}; τ stays between "
@@ -212,6 +222,8 @@ class ImageReportContrast(
         reports: Int[Tensor, " m"],
     ) -> None:
         """Write rows at the pointer, wrapping around; of more rows than fit the last are kept."""
+        if not self.queue_size:
+            return
         count = len(reports)
         kept = torch.arange(max(count - self.queue_size, 0), count, device=reports.device)
         at = (self.pointer + kept) % self.queue_size

@@ -27,6 +27,7 @@ from rrgcore.api import (
     TextGivenImage,
     Tokenizer,
     Tokens,
+    UserError,
 )
 
 MATCH = "[MATCH]"
@@ -70,6 +71,8 @@ class ImageReportMatching(AlignmentObjective, Matches, Prepares[Draws]):
         temperature: float = 0.07,
     ) -> None:
         super().__init__()
+        if not temperature > 0:
+            raise UserError(f"irm's temperature is {temperature}; expected a number above 0")
         self.space = space
         self.temperature = temperature
         self.match_id = tokenizer.id_of(MATCH)

@@ -21,6 +21,7 @@ from rrgcore.api import (
     Reconstructs,
     Study,
     TextEncoder,
+    UserError,
 )
 
 
@@ -53,9 +54,11 @@ class MaskedImageModeling(AlignmentObjective, Prepares[PatchMasks], Reconstructs
     ) -> None:
         super().__init__()
         rows, columns = grid
-        assert image_size % rows == image_size % columns == 0, (
-            f"an image of {image_size} pixels does not divide into {rows} × {columns} patches"
-        )
+        if image_size % rows or image_size % columns:
+            raise UserError(
+                f"an image of {image_size} pixels does not divide into the encoder's {rows} × "
+                f"{columns} patches, which mim would paint: make data.image_size a multiple of both"
+            )
         self.masking = masking
         self.grid = grid
         self.patch = (image_size // rows, image_size // columns)
@@ -89,20 +92,22 @@ class MaskedImageModeling(AlignmentObjective, Prepares[PatchMasks], Reconstructs
 
     @torch.no_grad()
     def reconstruct(self, features: Features, prepared: PatchMasks) -> Mapping[str, Tensor]:
-        """Return "error" `[b]`, at a study's hidden key patches or, where it has none, at all
-        hidden ones.
+        """Return "error" `[b]` at a study's hidden patches, 0 where there are none, and "key_error"
+        `[b]` at its hidden key patches, NaN where there are none.
 
-        "image" `[b v 3 h w]` is the normalised image with the hidden patches painted. A study with
-        nothing hidden has error 0.
+        "image" `[b v 3 h w]` is the normalised image with the hidden patches painted.
         """
         images, present = features.batch.images, features.batch.present
         mask = prepared.mask & present[..., None]
         painted = self.head(features.image_given_text(prepared.mask))
         true = self._patches(images)
-        hidden_key = mask & prepared.key
-        scored = torch.where(hidden_key.any((1, 2))[:, None, None], hidden_key, mask)
-        error = ((painted - true).abs().mean(-1) * scored).sum((1, 2)) / scored.sum((1, 2)).clamp(1)
-        return {"error": error, "image": self.paint(torch.where(mask[..., None], painted, true))}
+        wrong = (painted - true).abs().mean(-1)
+        key = mask & prepared.key
+        return {
+            "error": (wrong * mask).sum((1, 2)) / mask.sum((1, 2)).clamp(1),
+            "key_error": (wrong * key).sum((1, 2)) / key.sum((1, 2)),
+            "image": self.paint(torch.where(mask[..., None], painted, true)),
+        }
 
     def paint(self, patches: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b 3 h w"]:
         """Lay patches out as images: a patch holds colour, row and column in this order."""

@@ -105,8 +105,8 @@ def coco_scores(hypotheses: Corpus, references: Corpus) -> dict[str, float]:
     """
     if not any(text for texts in references.values() for text in texts):
         raise DataError(
-            f"nothing to score against: {len(references)} references, and none has a word. "
-            "Check the reports of the split, e.g. with rrg data check"
+            f"nothing to score against: {len(references)} references, and none has a word; "
+            "expected the reports of the split. Score one whose studies have reports"
         )
     bleu, _ = Bleu(4).compute_score(references, hypotheses, verbose=0)
     rouge, _ = Rouge().compute_score(references, hypotheses)

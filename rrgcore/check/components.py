@@ -1,11 +1,12 @@
 """A component, wherever a recipe has one: its name, its options, references to shared parts."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast, final
 
 from rrgcore import interfaces
 from rrgcore.check.reader import Reader
-from rrgcore.errors import RegistryError, a, did_you_mean
+from rrgcore.errors import PluginError, RegistryError, a, did_you_mean
 from rrgcore.interfaces import Part
 from rrgcore.plan import Block, Ref
 from rrgcore.registry import KINDS, Registry
@@ -52,10 +53,15 @@ class Components:
         return found
 
     def those_that_are(self, kind: str, wanted: type) -> str:
-        """List the names of a kind whose classes are also something else."""
-        names = [
-            n for n in self.registry.names(kind) if issubclass(self.registry.get(kind, n), wanted)
-        ]
+        """List the names of a kind whose classes are also something else.
+
+        One that cannot be imported is left out: whoever names it is told.
+        """
+        names: list[str] = []
+        for name in self.registry.names(kind):
+            with suppress(PluginError, RegistryError):
+                if issubclass(self.registry.get(kind, name), wanted):
+                    names.append(name)
         return ", ".join(names) or "none"
 
     def _component(

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from rrgcore.check.components import Components
 from rrgcore.check.model import SLOTS
+from rrgcore.errors import a, did_you_mean
 from rrgcore.plan import Block, Plan
 
 
@@ -30,22 +31,36 @@ def objectives_of(components: Components, value: Any) -> tuple[dict[str, Block],
 
 
 def refuse_missing_capabilities(components: Components, plan: Plan) -> None:
-    """Compare what objectives require with the classes in the slots."""
-    for name, block in plan.objectives.items():
-        for slot, capability in getattr(block.cls, "requires", {}).items():
-            filled = getattr(plan, slot) or plan.decoder
-            if issubclass(filled.cls, capability):
-                continue
-            offered = components.those_that_are(SLOTS[slot], capability)
-            article = "an" if slot[0] in "ae" else "a"
-            hint = (
-                "\nGive the model one beside its decoder: model.text_encoder"
-                if slot == "text_encoder" and offered != "none"
-                else ""
-            )
-            components.reader.problem(
-                f"objectives.{name}",
-                f"objective '{block.name}' needs {article} {slot} that is "
-                f"{capability.__name__}; '{filled.name}' is not. "
-                f"Those that are: {offered}{hint}",
-            )
+    """Compare what components require with the classes in the slots."""
+    for block in plan.blocks():
+        for slot, capability in block.requires.items():
+            if (text := _missing(components, plan, block, slot, capability)) is not None:
+                components.reader.problem(block.address, text)
+
+
+def _missing(
+    components: Components, plan: Plan, block: Block, slot: str, capability: type
+) -> str | None:
+    if slot not in SLOTS:
+        return (
+            f"`requires` of {block.kind} '{block.name}' names the slot '{slot}', which a model "
+            f"does not have.{did_you_mean(slot, SLOTS)}\nSlots: {', '.join(SLOTS)}"
+        )
+    if not isinstance(capability, type):
+        return (
+            f"`requires` of {block.kind} '{block.name}' wants the {slot} to be {capability!r}; "
+            "expected a class"
+        )
+    filled = getattr(plan, slot) or plan.decoder
+    if issubclass(filled.cls, capability):
+        return None
+    offered = components.those_that_are(SLOTS[slot], capability)
+    hint = (
+        "\nGive the model one beside its decoder: model.text_encoder"
+        if slot == "text_encoder" and offered != "none"
+        else ""
+    )
+    return (
+        f"{block.kind} '{block.name}' needs {a(slot)} that is {capability.__name__}; "
+        f"'{filled.name}' is not. Those that are: {offered}{hint}"
+    )

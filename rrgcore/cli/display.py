@@ -172,7 +172,10 @@ class Display(Watcher):
         if found["shuffled images"]:
             systems["with others' images"] = _flat(found["shuffled images"])
         systems |= {name: _flat(scores) for name, scores in found["baselines"].items()}
-        table = Table(title=f"{found['split']} split, {found['studies']} studies", box=None)
+        title = f"{found['split']} split, {found['studies']} studies"
+        if found.get("references", found["studies"]) < found["studies"]:
+            title += f", {found['references']} of them with a report to compare with"
+        table = Table(title=title, box=None)
         table.title_justify = "left"
         table.add_column("score")
         for name in systems:

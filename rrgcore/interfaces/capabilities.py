@@ -53,9 +53,13 @@ class Prepares(ABC, Generic[P]):
     """A component with work to do on raw studies, in the loading worker."""
 
     reads: ClassVar[tuple[type, ...]] = ()
+    """What every instance reads: the answer of `annotations_read` unless a class gives its own."""
 
     def annotations_read(self) -> tuple[type, ...]:
-        """Return the annotation classes studies must carry; those of nested maskings included."""
+        """Return the annotation classes studies must carry; those of nested maskings included.
+
+        Core asks the built component and nobody else: options may decide.
+        """
         return self.reads
 
     @abstractmethod
@@ -179,8 +183,10 @@ class Reconstructs(ABC):
         """Return "error" `[b]`, each study's mean error at what was hidden.
 
         One that names words adds `study`, `expected` and `guessed`, each `[m]`, a row a hidden
-        token; one that paints adds `image` `[b v 3 h w]`. To learn what the other modality
-        contributes, give it features of a batch whose images or texts were exchanged.
+        token; one that paints adds `image` `[b v 3 h w]`, and may add `key_error` `[b]`: the mean
+        error at what knowledge singles out, NaN where a study has none of it hidden. To learn what
+        the other modality contributes, give it features of a batch whose images or texts were
+        exchanged.
         """
 
 

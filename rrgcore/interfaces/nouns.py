@@ -48,6 +48,9 @@ class VisualEncoder(nn.Module, ABC):
 class Adapter(nn.Module, ABC):
     """Turns visual tokens into what the decoder reads."""
 
+    requires: ClassVar[Mapping[str, type]] = {}
+    """Slot to capability, as an objective's; any component may say it."""
+
     def bind(self, parts: "Parts") -> None:
         """Borrow from the assembled model. Called once; most adapters need nothing."""
 
@@ -83,7 +86,9 @@ class MaskingStrategy(ABC):  # noqa: B024  what it hides, its two subclasses say
     """
 
     reads: ClassVar[tuple[type, ...]] = ()
-    """Annotation classes that studies must carry for it."""
+    """Annotation classes that studies must carry for it; who holds it says so for it
+    (`Prepares.annotations_read`).
+    """
 
 
 class ImageMasking(MaskingStrategy):
@@ -123,6 +128,8 @@ class Decoder(nn.Module, ABC):
     dim: int
     """Width of the visual tokens it reads."""
     tokenizer: Tokenizer
+    max_tokens: int | None = None
+    """Longest text that it has positions for; None where there is no such end."""
     special_tokens: ClassVar[tuple[str, ...]] = ()
     """Tokens that its tokenizer must hold for it."""
 

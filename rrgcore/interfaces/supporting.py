@@ -104,7 +104,11 @@ class Annotator(ABC):
     """Annotation classes that studies carry already when it is asked."""
 
     def fit(self, studies: Iterable[Study]) -> None:  # noqa: B027  most learn nothing
-        """Learn from the training split, whose studies carry what it reads; before it annotates."""
+        """Learn from the training split, whose studies carry what it reads; before it annotates.
+
+        Provisional: nothing learned is saved. A run that goes on, and one that is evaluated, learns
+        it again from the training split, so the same studies must teach it the same.
+        """
 
     @abstractmethod
     def annotate(self, studies: Iterable[Study]) -> Iterator[Any]:

@@ -1,11 +1,12 @@
 """The contract of an encoder of images."""
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from einops import repeat
 from torch import Tensor
 
+from rrgcore.features import Views, encode_views
 from rrgcore.interfaces import ImageGivenText, VisualEncoder
 from rrgcore.testing.modules import (
     Gradients,
@@ -42,6 +43,7 @@ def check_encoder(s: Subject) -> None:
     _check_encoded(s, encoder, encoded, len(images), "forward")
     check_repeats(s, encoder, run, "forward")
     _check_rows_apart(s, encoder, images)
+    _check_views(s, encoder, images)
     _check_patches_last(s, encoder, images[:1])
 
     gradients = Gradients(s, encoder.train())
@@ -117,6 +119,24 @@ def _check_rows_apart(s: Subject, encoder: VisualEncoder, images: Tensor) -> Non
         alike([together.tokens[:1], together.pooled[:1]], [alone.tokens, alone.pooled]),
         "an image is encoded otherwise beside other images, in eval",
     )
+
+
+@torch.no_grad()
+def _check_views(s: Subject, encoder: VisualEncoder, images: Tensor) -> None:
+    """Fuse two views of one study and one of another: the latter must read as it does alone."""
+    alone = encoder(images[2:])
+    one = alone.tokens[0] if alone.mask is None else alone.tokens[0, alone.mask[0]]
+    present = torch.tensor([[True, True], [True, False]])
+    pairs = torch.stack([images[:2], images[[2, 2]]])
+    for views in get_args(Views):
+        with s.trying(f"fusing two views by {views}"):
+            fused = encode_views(encoder, pairs, present, views)
+        beside = fused.tokens[1] if fused.mask is None else fused.tokens[1, fused.mask[1]]
+        s.expect(
+            alike([beside, fused.pooled[1:]], [one, alone.pooled]),
+            f"an image is read otherwise beside a study of two views ({views}): its tokens, or "
+            "which of them its mask calls real, depend on the other images of the batch",
+        )
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from rrgcore.checkpoint import not_saved
 from rrgcore.interfaces import CrossModal, Pretrained
 from rrgcore.testing.subject import Subject
 
@@ -150,6 +151,11 @@ def check_repeats(s: Subject, component: Any, run: Run, what: str) -> None:
 
 def check_state(s: Subject, component: nn.Module, other: nn.Module, run: Run, what: str) -> None:
     """Refuse a module of which another one, built from another seed, does not become the same."""
+    for name in not_saved(component):
+        s.refuse(
+            f"{name or s.cls.__name__} defines get_extra_state, and a checkpoint holds tensors "
+            "only: make it a buffer (register_buffer)"
+        )
     with s.trying("load_state_dict of its own state_dict"):
         other.load_state_dict(component.state_dict())
     component.eval()

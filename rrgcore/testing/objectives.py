@@ -26,6 +26,7 @@ from rrgcore.testing.modules import (
     check_state,
     check_tensor,
     check_unit_length,
+    shape,
 )
 from rrgcore.testing.prepares import check_prepares
 from rrgcore.testing.subject import Subject
@@ -144,6 +145,12 @@ def _check_capabilities(
         s.expect("error" in found, "reconstruct returns no 'error': each study's mean error")
         check_tensor(s, found["error"], (rows,), "reconstruct's error")
         _check_words(s, found)
+        if "key_error" in found:
+            s.expect(
+                tuple(found["key_error"].shape) == (rows,),
+                f"reconstruct's key_error is {shape(found['key_error'])}; expected [{rows}], NaN "
+                "for a study without hidden key patches",
+            )
         if "image" in found:
             check_tensor(s, found["image"], tuple(batch.images.shape), "reconstruct's image")
     if isinstance(objective, Matches):

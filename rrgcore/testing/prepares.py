@@ -16,14 +16,21 @@ ORDER = (2, 0, 3, 1)
 
 def check_prepares(s: Subject, component: Prepares[Any]) -> Subject:
     """Check `prepare`; returns the subject with studies that carry what the component reads."""
-    for masking in s.nested(component, MaskingStrategy):  # type: ignore[type-abstract]
-        missing = [kind for kind in masking.reads if kind not in component.annotations_read()]
+    said = component.annotations_read()
+    for whose, reads in (
+        ("it", component.reads),
+        *(
+            (f"its {type(masking).__name__}", masking.reads)
+            for masking in s.nested(component, MaskingStrategy)  # type: ignore[type-abstract]
+        ),
+    ):
+        missing = ", ".join(kind.__name__ for kind in reads if kind not in said)
         s.expect(
             not missing,
-            f"its {type(masking).__name__} reads {', '.join(k.__name__ for k in missing)}, which "
-            "annotations_read() leaves out: studies would come without",
+            f"{whose} reads {missing}, which annotations_read() leaves out: studies would come "
+            "without",
         )
-    s = s.reading(component.annotations_read())
+    s = s.reading(said)
     order = [row % len(s.studies) for row in ORDER] if len(s.studies) == len(ORDER) else []
     order = order or list(reversed(range(len(s.studies))))
     with s.keeping_global_randomness("prepare"), s.trying("prepare"):

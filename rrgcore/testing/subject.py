@@ -84,15 +84,14 @@ class Subject:
         except Exception as error:
             missing = error.args[0] if isinstance(error, KeyError) and error.args else None
             if isinstance(missing, type):
+                asks = getattr(self.cls, "annotations_read", None)
+                way = f"write `reads = ({missing.__name__},)`"
+                if asks not in (None, Prepares.annotations_read):  # then nobody asks for `reads`
+                    way = "add it in annotations_read()"
                 self.refuse_from(
                     error,
                     f"{what} looks up the annotation {missing.__name__}, which is not declared; "
-                    f"write `reads = ({missing.__name__},)`"
-                    + (
-                        ", or add it in annotations_read()"
-                        if issubclass(self.cls, Prepares)
-                        else ""
-                    ),
+                    f"{way}",
                 )
             self.refuse_from(error, f"{what} failed: {type(error).__name__}: {error}")
 

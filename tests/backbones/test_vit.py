@@ -122,7 +122,7 @@ def test_options_that_make_no_encoder_are_refused():
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(AssertionError, match="an encoder made for image_size 32"):
+    with pytest.raises(UserError, match="an encoder made for image_size 32"):
         make_vit()(torch.randn(1, 3, 40, 40))
 
 

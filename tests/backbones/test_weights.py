@@ -1,19 +1,24 @@
 """Weights that are absent or do not fit: what is said, and what is never done in silence."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub import constants
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from rrg_backbones import weights as reading
 from rrg_backbones.bert import Bert
 from rrg_backbones.transformer import Transformer
 from rrg_backbones.vit import ViT
 from rrg_backbones.weights import read_checkpoint
+from rrgcore import load_recipe
 from rrgcore.api import Tokenizer, Trunk, TrunkCache, WeightsError, WordTokenizer
+from rrgcore.build import build_model
+from rrgcore.tokenizers import Tokenizers
 
+TINY = Path(__file__).parent.parent / "tiny.yaml"
 WORDS = [f"word{i}" for i in range(20)]
 BERT = {"dim": 16, "depth": 2, "heads": 4}
 
@@ -316,3 +321,39 @@ def test_a_misspelt_timm_name_is_found_before_anything_is_loaded():
 
 def test_what_weights_want_of_pixels_is_known_without_reading_them():
     assert make_vit("vit_base_patch16_224.dino").mean == (0.485, 0.456, 0.406)
+
+
+def test_damaged_weights_name_the_file(vit_weights):
+    whole = vit_weights.read_bytes()
+    vit_weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightsError, match=r"vit\.safetensors is damaged \(.*\): fetch it again"):
+        read_checkpoint(str(vit_weights))
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "\xff"])
+def test_a_damaged_config_names_the_file(bert_weights, text):
+    (bert_weights / "config.json").write_text(text, encoding="latin-1")
+    with pytest.raises(WeightsError, match=r"config\.json is damaged \(.*\): fetch it again"):
+        read_checkpoint(str(bert_weights))
+
+
+@pytest.mark.parametrize(
+    ("index", "said"), [("{}", "it has no weight_map"), ('{"weight_map": {"a": "gone"}}', "gone")]
+)
+def test_a_damaged_index_is_named(tmp_path, index, said):
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(WeightsError, match=said):
+        read_checkpoint(str(tmp_path))
+
+
+def test_a_trunk_that_is_its_own_cross_trunk_starts_from_weights(vit_weights, plugins):
+    overrides = [
+        f"model.encoder.weights={vit_weights}",
+        "model.encoder.cross_trunk={ref: image_trunk}",
+        "model.shared.image_trunk={depth: 2, heads: 4}",
+        "model.shared.text_trunk.heads=4",
+    ]
+    plan = load_recipe(TINY, overrides=overrides, plugins=plugins).plan
+    model = build_model(plan, Tokenizers(plan, lambda: ["the lungs are clear ."]))
+    theirs = load_file(vit_weights)["blocks.1.mlp.fc1.weight"]
+    assert torch.equal(model.part("shared.image_trunk").layers[1].ffn[0].weight, theirs)

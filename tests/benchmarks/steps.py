@@ -11,11 +11,12 @@ import torch
 from stopwatch import medians
 
 from rrgcore import load_recipe
-from rrgcore.build import Tokenizers, build_model
+from rrgcore.build import build_model
 from rrgcore.engine import Position, Step, steps
 from rrgcore.job import make_accelerator
 from rrgcore.optim import Schedule, make_optimizer
 from rrgcore.studies import Studies
+from rrgcore.tokenizers import Tokenizers
 
 OVERRIDES = ("data.train=64", "data.batch_size=16", "objectives.irc.queue=32")
 EPOCH = 4

@@ -305,6 +305,19 @@ class LiesAboutGrid(FakeEncoder):
         self.grid = (8, 8)
 
 
+class MasksByItsNeighbours(FakeEncoder):
+    """Its mask spares only the first token, unless a batch has two images."""
+
+    def __init__(self, *, image_size: int) -> None:
+        super().__init__(image_size=image_size, text_dim=12)
+
+    def forward(self, images: Tensor) -> Encoded:
+        encoded = super().forward(images)
+        mask = torch.ones(encoded.tokens.shape[:2], dtype=torch.bool)
+        mask[:, 1:] = len(images) != 1
+        return Encoded(encoded.tokens, encoded.pooled, mask)
+
+
 class ClassTokenLast(FakeEncoder):
     """[CLS] comes last."""
 
@@ -410,6 +423,7 @@ class Forgets(FakeEncoder):
         (HasAnUnusedLayer, "leave these parameters without a gradient: head.bias, head.weight"),
         (DropsAlways, "forward gives another result the second time, in eval"),
         (LooksAtTheBatch, "an image is encoded otherwise beside other images"),
+        (MasksByItsNeighbours, "read otherwise beside a study of two views (concat): its tokens"),
         (LendsAStrangersModule, "cross_modal() returns a module that is not its own"),
         (Forgets, "forward gives another result after a round trip through state_dict"),
     ],
@@ -473,6 +487,19 @@ class ReadsWithoutSaying(FakeAdapter, Prepares[int]):
         return sum(len(study[RadGraph].entities) for study in studies)
 
 
+class ReadsMoreThanItSays(ReadsWithoutSaying):
+    """It answers for itself, so that nobody would ask for `reads`."""
+
+    def annotations_read(self) -> tuple[type, ...]:
+        return (Labels,)
+
+
+class SaysItTwice(ReadsMoreThanItSays):
+    """It declares the annotation where nobody asks for it."""
+
+    reads = (RadGraph,)
+
+
 @pytest.mark.parametrize(
     ("cls", "sentence"),
     [
@@ -481,7 +508,9 @@ class ReadsWithoutSaying(FakeAdapter, Prepares[int]):
         (AlignsInSecret, "its Visual carries an alignment: inherit OffersAlignment"),
         (Detaches, "forward sends no gradient back to its input"),
         (DrawsForTheBatch, "prepare returns something else for a study in another place"),
-        (ReadsWithoutSaying, "looks up the annotation RadGraph, which is not declared"),
+        (ReadsWithoutSaying, "which is not declared; write `reads = (RadGraph,)`"),
+        (ReadsMoreThanItSays, "which is not declared; add it in annotations_read()"),
+        (SaysItTwice, "it reads RadGraph, which annotations_read() leaves out: studies would come"),
     ],
 )
 def test_an_adapter_that_breaks_a_promise_is_told_which(cls: type, sentence: str) -> None:
@@ -640,6 +669,23 @@ class WantsAnUnknownSlot(AlignmentObjective):
         return ObjectiveOutput(features.decoded.loss, features.decoded.count)
 
 
+class KeepsCount(AlignmentObjective):
+    """Counts its calls where no checkpoint finds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def get_extra_state(self) -> int:
+        return self.calls
+
+    def set_extra_state(self, state: int) -> None:
+        self.calls = state
+
+    def forward(self, features: Features, prepared: Any = None) -> ObjectiveOutput:
+        return ObjectiveOutput(features.decoded.loss, features.decoded.count)
+
+
 class Special:
     """A capability that no fake has."""
 
@@ -679,6 +725,10 @@ class ForgetsWhatItsMaskingReads(AlignmentObjective, Prepares[int]):
         (CountsNothing, "the count is 0"),
         (Explodes, "the loss is not finite"),
         (WantsAnUnknownSlot, "`requires` names the slot 'critic'; a model has encoder, adapter"),
+        (
+            KeepsCount,
+            "KeepsCount defines get_extra_state, and a checkpoint holds tensors only: make",
+        ),
         (WantsASpecialAdapter, "give parts=make_parts(adapter=…)"),
         (ForgetsWhatItsMaskingReads, "its FakeTextMasking reads Labels, which annotations_read()"),
     ],

@@ -1,6 +1,7 @@
 """Checkpoints: each tensor once, all or nothing, never pickle, refused where they do not fit."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rrgcore.checkpoint import (
     save_model,
     save_optimizer,
     settle,
+    write_text,
     written_whole,
 )
 from rrgcore.errors import RunError
@@ -234,6 +236,20 @@ def test_names_of_shared_tensors_are_recorded_in_the_file(finished: Run) -> None
 
     assert any(name.startswith("parts.encoder.trunk.") for name in aliases)
     assert set(aliases.values()) <= load_file(finished.folder.best / MODEL).keys()
+
+
+def test_a_text_is_on_the_disk_before_it_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append("fsync"), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append("replace"), replace(a, b)))
+
+    write_text(tmp_path / "run.json", "{}\n")
+
+    assert done == ["fsync", "replace"]
+    assert (tmp_path / "run.json").read_text() == "{}\n"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])

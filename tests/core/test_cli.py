@@ -143,30 +143,33 @@ def break_image(kind: str, path: Path) -> None:
 
 KINDS = ("zero-byte", "truncated", "unreadable", "missing")
 # `rrg run` opens test images after training; `rrg check` opens all
-PLACES = [("check", "train3"), ("check", "test2"), ("run", "train3")]
+PLACES = [("check", "train", 3), ("check", "test", 2), ("run", "train", 3)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("command", "study"), PLACES)
+@pytest.mark.parametrize(("command", "split", "number"), PLACES)
 def test_an_image_that_cannot_be_read_is_refused_naming_the_study(
-    kind: str, command: str, study: str, rrg: Rrg, r2gen: Path
+    kind: str, command: str, split: str, number: int, rrg: Rrg, r2gen: Path
 ) -> None:
-    break_image(kind, r2gen / "images" / f"{study}.png")
+    file = f"{split}_{number}.png"
+    break_image(kind, r2gen / "images" / file)
 
-    assert_refused(rrg(command, TINY, *on(r2gen)), study, f"{study}.png")
+    assert_refused(rrg(command, TINY, *on(r2gen)), f"study '{split}{number}'", file)
 
 
 def test_a_test_image_that_cannot_be_read_costs_only_the_test(
     rrg: Rrg, r2gen: Path, tmp_path: Path
 ) -> None:
     """Training is kept: once the image is mended, the same command only tests."""
-    image = r2gen / "images" / "test2.png"
+    image = r2gen / "images" / "test_2.png"
     whole = image.read_bytes()
     break_image("truncated", image)
     command = ["run", TINY, "--variant", "short", *on(r2gen), "--out", tmp_path / "run"]
 
     answer = rrg(*command)
-    assert (answer.code, "test2.png" in answer.err) == (2, True)
+    assert answer.code == 2
+    assert "study 'test2': image " in answer.err
+    assert "test_2.png" in answer.err
     image.write_bytes(whole)
     answer = rrg(*command)
     assert answer.code == 0
@@ -176,7 +179,7 @@ def test_a_test_image_that_cannot_be_read_costs_only_the_test(
 
 def test_a_16_bit_image_is_read(rrg: Rrg, r2gen: Path) -> None:
     deep = np.linspace(0, 65535, 40 * 32).reshape(40, 32).astype(np.uint16)
-    Image.fromarray(deep).save(r2gen / "images" / "train3.png")
+    Image.fromarray(deep).save(r2gen / "images" / "train_3.png")
 
     assert rrg("check", TINY, *on(r2gen)).code == 0
 
@@ -308,10 +311,10 @@ def test_new_into_a_folder_that_holds_a_run_is_refused(rrg: Rrg, finished: Run) 
 def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(
     rrg: Rrg, r2gen: Path, tmp_path: Path
 ) -> None:
-    break_image("truncated", r2gen / "images" / "train3.png")
+    break_image("truncated", r2gen / "images" / "train_3.png")
 
     answer = rrg("run", TINY, *on(r2gen), "--out", tmp_path / "run")
-    assert_refused(answer, "train3.png")
+    assert_refused(answer, "train_3.png")
     assert not (tmp_path / "run").exists()
 
 
@@ -379,6 +382,31 @@ def test_run_goes_on_with_the_newest_unfinished_run_unless_new(rrg: Rrg) -> None
     assert f"going on with {folder}" in rrg("run", TINY, "--variant", "short").out
     rrg("run", TINY, "--variant", "short")
     assert len(list((Path("runs") / "tiny-short").iterdir())) == 2
+
+
+def test_a_damaged_run_is_passed_over_with_a_note_that_names_it(rrg: Rrg) -> None:
+    folder = Path("runs") / "tiny-short" / "2026-01-01_12-00-00"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("")
+
+    answer = rrg("run", TINY, "--variant", "short")
+
+    assert (answer.code, answer.err) == (0, "")
+    assert f"{folder} is passed over: {folder / 'run.json'} is damaged" in answer.out
+    assert "Start the run anew in another folder" in answer.out
+    assert len(list((Path("runs") / "tiny-short").iterdir())) == 2
+
+
+def test_a_damaged_run_that_is_asked_for_is_refused_with_what_to_do(rrg: Rrg) -> None:
+    Path("here").mkdir()
+    for name in ("run.json", "recipe.yaml"):
+        (Path("here") / name).write_text("")
+
+    answer = rrg("run", TINY, "--variant", "short", "--out", "here")
+
+    assert answer.code == 2
+    assert "here/run.json is damaged" in answer.err
+    assert "Start the run anew in another folder" in answer.err
 
 
 def test_evaluate_reproduces_the_scores(rrg: Rrg, finished: Run) -> None:

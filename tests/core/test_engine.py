@@ -1,5 +1,8 @@
 """One optimizer step after the other: accumulation, warm-up, clipping, where a stage ends."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +139,73 @@ def test_a_step_reports_the_mean_of_its_batches(accelerator: Accelerator, small:
     assert taken[0].losses["fit"] == pytest.approx(sum(losses) / 5)
     assert taken[0].losses["total"] == pytest.approx(2 * sum(losses) / 5)
     assert taken[0].logs.keys() == {"fit.brightness"}
+
+
+def test_a_log_is_a_mean_over_what_was_counted_and_a_loss_one_over_batches(
+    accelerator: Accelerator, small: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three words of which one is right, one that is right, a batch without any."""
+    counted = iter([(3, 1 / 3), (1, 1.0), (0, 0.0), (0, 0.0), (0, 0.0)])
+    forward = Line.forward
+
+    def counting(self: Line, batch: Batch, weights: Mapping[str, float]) -> Losses:
+        losses = forward(self, batch, weights)
+        count, accuracy = next(counted)
+        logs = {"accuracy": torch.tensor(accuracy)}
+        output = replace(losses.outputs["fit"], count=torch.tensor(count), logs=logs)
+        return Losses(losses.total, {"fit": output})
+
+    monkeypatch.setattr(Line, "forward", counting)
+    _, (two, none, last) = train(a_stage(accumulate=2), small, accelerator)
+
+    assert two.logs == {"fit.accuracy": pytest.approx(0.5)}
+    assert none.logs == last.logs == {}
+    assert none.losses.keys() == {"total", "fit"}
+
+
+RANK = """
+import torch
+from accelerate import Accelerator
+from rrgcore.engine import mean_by_name
+accelerator = Accelerator(cpu=True)
+rank = accelerator.process_index
+rows = [("both", torch.tensor(1.0 + rank), 1 + rank), (f"only {rank}", torch.tensor(5.0 * rank), 2)]
+rows += [("late", torch.tensor(7.0), 1)] * rank + [("both", torch.tensor(4.0), 1)] * (1 - rank)
+accelerator.wait_for_everyone()
+if (found := mean_by_name(accelerator, rows)) is not None and accelerator.is_main_process:
+    print(sorted(found.items()))
+accelerator.end_training()
+"""
+
+
+def test_processes_that_log_different_things_do_not_mix_them_up(tmp_path: Path) -> None:
+    (tmp_path / "rank.py").write_text(RANK)
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
+        str(tmp_path / "rank.py"),
+    ]  # fmt: skip
+    root = Path(__file__).parent.parent.parent
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    said = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, timeout=300, env=environment
+    )
+
+    assert said.returncode == 0, said.stderr
+    means = [("both", 2.25), ("late", 7.0), ("only 0", 0.0), ("only 1", 5.0)]
+    assert said.stdout.strip() == str(means)
+
+
+def test_a_step_that_float16_skipped_is_followed_by_nothing(
+    accelerator: Accelerator, small: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skipped = iter([True, False, True, False, False])
+    monkeypatch.setattr(
+        Accelerator, "optimizer_step_was_skipped", property(lambda self: next(skipped))
+    )
+    model, taken = train(a_stage(), small, accelerator)
+
+    assert len(taken) == 5
+    assert model.followed == 3
 
 
 def test_positions_count_epochs_batches_and_steps(accelerator: Accelerator, small: Loader) -> None:

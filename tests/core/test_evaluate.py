@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rrgcore.assess import exchanged
 from rrgcore.baselines import DRAWS, baseline_reports
 from rrgcore.evaluate import (
     Prediction,
@@ -18,6 +17,7 @@ from rrgcore.evaluate import (
 )
 from rrgcore.interfaces import Metric
 from rrgcore.job import make_accelerator
+from rrgcore.probes import exchange_images
 from rrgcore.session import Run
 from rrgcore.studies import Studies
 from rrgcore.types import Pair, Scores
@@ -74,6 +74,15 @@ def test_a_baseline_of_several_draws_is_their_mean() -> None:
     assert baselines["random report"]["mine"].values["verbatim"] == pytest.approx(1 / 3, abs=0.02)
 
 
+def test_what_has_no_reference_is_not_scored_and_neither_are_its_baselines() -> None:
+    pairs = predictions("a", "x", "y", references=["a", "", " ."])
+
+    assert score(pairs, METRICS)["mine"].values["verbatim"] == 1
+    scores, baselines = score_beside_baselines(pairs, ["a"], METRICS, seed=0)
+    assert scores["mine"].values["verbatim"] == 1
+    assert baselines["most frequent report"]["mine"].values["verbatim"] == 1
+
+
 def test_baselines_are_the_same_for_the_same_seed() -> None:
     pairs = predictions(*"abcd")
     once, again, other = (
@@ -103,7 +112,7 @@ def test_distinct_reports_are_a_share() -> None:
 
 def test_every_study_gets_another_ones_images(finished: Run) -> None:
     studies = Studies(finished.plan)["test"]
-    changed = exchanged(studies, seed=0)
+    changed = exchange_images(studies, seed=0)
 
     assert [study.id for study in changed] == [study.id for study in studies]
     assert [study.report for study in changed] == [study.report for study in studies]

@@ -185,6 +185,37 @@ def test_averaged_views_are_averages_over_those_that_are_there() -> None:
     assert encoded.mask is None
 
 
+@final
+class Sees(VisualEncoder):
+    """Like Pixels, but an image whose brightness is odd has its last two patches masked."""
+
+    dim, grid, mean, std = DIM, (2, 2), (0.0,) * 3, (1.0,) * 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pixels = Pixels()
+
+    def forward(self, images: Tensor) -> Encoded:
+        encoded = self.pixels(images)
+        mask = torch.ones(encoded.tokens.shape[:2], dtype=torch.bool)
+        mask[images[:, 0, 0, 0] % 2 == 1, -2:] = False
+        return Encoded(encoded.tokens, encoded.pooled, mask)
+
+
+def test_an_encoder_s_own_mask_holds_beside_a_study_of_two_views() -> None:
+    fused = encode_views(Sees(), *_images(batch(TWO_VIEWS)), views="concat")
+    one, two, absent = [True] * 3 + [False] * 2, [True] * 5, [False] * 5
+    assert fused.mask is not None
+    assert fused.mask.tolist() == [one + two, one + absent]
+
+
+def test_a_masked_token_takes_no_part_in_an_average_over_views() -> None:
+    fused = encode_views(Sees(), *_images(batch(TWO_VIEWS)), views="mean")
+    assert fused.tokens[:, :, 0].tolist() == [[72, 1.5, 1.5, 2, 2], [528, 11, 11, 0, 0]]
+    assert fused.mask is not None
+    assert fused.mask.tolist() == [[True] * 5, [True] * 3 + [False] * 2]
+
+
 @pytest.mark.parametrize("views", ["concat", "mean"])
 def test_the_summary_of_a_study_is_the_average_of_its_views(views: str) -> None:
     encoded = encode_views(Pixels(), *_images(batch(TWO_VIEWS)), views=views)  # type: ignore[arg-type]
@@ -253,12 +284,13 @@ def test_the_decoder_encodes_texts_unless_there_is_a_text_encoder() -> None:
     together, apart = parts(), parts(text_encoder=Words())
     assert together.text_encoder is together.decoder
     assert apart.text_encoder is not apart.decoder
-    assert apart.text_encoder is apart.separate_text_encoder
+    assert not apart.decoder_encodes_text
 
 
 def test_a_decoder_that_encodes_texts_is_held_once() -> None:
-    assert sorted(parts().state_dict()) == ["decoder.embedding.weight", "encoder.scale"]
-    assert "separate_text_encoder.embedding.weight" in parts(text_encoder=Words()).state_dict()
+    names = [name for name, _ in parts().named_parameters()]
+    assert sorted(names) == ["decoder.embedding.weight", "encoder.scale"]
+    assert "text_encoder.embedding.weight" in parts(text_encoder=Words()).state_dict()
 
 
 def test_generating_needs_neither_gradients_nor_the_text_encoder() -> None:

@@ -81,7 +81,7 @@ def test_a_part_can_have_a_learning_rate_of_its_own(model: ReportModel) -> None:
 
 
 def test_stage_two_goes_on_with_the_rate_that_forty_epochs_have_left() -> None:
-    """Fidelity K19: 1e-4 · 0.98^40."""
+    """docs/papers/kia.md, K19: 1e-4 · 0.98^40."""
     before = an_optimizer()
     first = Schedule(exponential(), before, warmup=0)
     for _ in range(40):

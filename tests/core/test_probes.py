@@ -1,6 +1,8 @@
 """Whether probes measure what they say: with a model that uses the image, one that does not, one that knows all."""  # noqa: E501
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,22 +10,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rrgcore import load_recipe
+from rrgcore.annotations import Labels
 from rrgcore.data import Loader
 from rrgcore.features import Features
 from rrgcore.interfaces import Embeds, Matches, Reconstructs
 from rrgcore.model import ReportModel
+from rrgcore.plugins import Discovered
 from rrgcore.probes import (
     blank_images,
     exchange_images,
     exchange_texts,
     image_gap,
     reconstruction,
-    retrieval,
 )
+from rrgcore.retrieval import retrieval
 from rrgcore.session import Run
 from rrgcore.studies import Studies
-from rrgcore.types import Batch, Decoded, Encoded, Tokens
+from rrgcore.types import Batch, Decoded, Encoded, ImageRef, Study, Tokens
 from rrgcore.watch import Watcher
+
+TINY = Path(__file__).parent.parent / "tiny.yaml"
 
 
 @pytest.fixture
@@ -40,19 +47,35 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+def ask(model: ReportModel, loader: Loader, **objectives: Any) -> dict[str, float]:
+    return retrieval(model, loader, **objectives, rng=rng(), watcher=Watcher())
+
+
 # ---- exchanging -------------------------------------------------------------------------------
 
 
 def test_exchanging_changes_one_modality_and_not_the_other(loader: Loader) -> None:
     batch = next(loader.epoch())
 
-    images = exchange_images(batch)
-    assert torch.equal(images.images[1], batch.images[0])
-    assert images.report is batch.report
     texts = exchange_texts(batch)
     assert torch.equal(texts.text.ids[1], batch.text.ids[0])
     assert torch.equal(texts.report.mask[0], batch.report.mask[-1])
     assert texts.images is batch.images
+
+
+def test_an_exchanged_image_brings_all_that_was_derived_from_it() -> None:
+    """An adapter reads the images and what is known of them; id and report stay."""
+    studies = [
+        Study(str(i), (ImageRef(str(i)),), ("lateral",), f"report {i}", {Labels: f"labels {i}"})
+        for i in range(5)
+    ]
+    exchanged = exchange_images(studies, seed=0)
+
+    assert [(s.id, s.report) for s in exchanged] == [(s.id, s.report) for s in studies]
+    brought = [study.images[0].where for study in exchanged]
+    assert sorted(brought) == ["0", "1", "2", "3", "4"]
+    assert all(where != study.id for where, study in zip(brought, exchanged, strict=True))
+    assert [study[Labels] for study in exchanged] == [f"labels {where}" for where in brought]
 
 
 def test_a_blank_image_is_one_grey(loader: Loader) -> None:
@@ -79,8 +102,6 @@ class Guesses(nn.Module):
 
 def batch_with_marks(loader: Loader) -> Batch:
     """Images whose brightness says which study they belong to."""
-    from dataclasses import replace
-
     batch = next(loader.epoch())
     marks = torch.arange(len(batch)).float().view(-1, 1, 1, 1, 1)
     return replace(batch, images=torch.zeros_like(batch.images) + marks)
@@ -97,14 +118,15 @@ def test_the_gap_is_above_zero_only_where_the_image_is_used(
     looks: bool, gap: float, model: ReportModel, loader: Loader
 ) -> None:
     model.parts.encoder, model.parts.decoder = Brightness(), Guesses(looks=looks)  # type: ignore[assignment]
-    batch = batch_with_marks(loader)
+    own = batch_with_marks(loader)
+    other = replace(own, images=own.images.roll(1, 0))
 
-    assert image_gap(model, batch) == pytest.approx(gap)
+    assert image_gap(model, own, other) == pytest.approx(gap)
 
 
 def test_the_gap_leaves_the_model_in_its_mode(model: ReportModel, loader: Loader) -> None:
     model.train()
-    image_gap(model, next(loader.epoch()))
+    image_gap(model, next(loader.epoch()), next(loader.epoch()))
 
     assert model.training
 
@@ -148,6 +170,13 @@ class Matcher(nn.Module, Matches):
         return torch.tensor([float(a == b) for a, b in zip(wanted, ids, strict=True)])
 
 
+class Indifferent(nn.Module, Matches):
+    """All reports belong to all images."""
+
+    def match(self, tokens: Tokens, image: Encoded) -> Tensor:
+        return torch.zeros(len(tokens.ids))
+
+
 def key(row: Tensor) -> tuple[float, ...]:
     return tuple(round(value, 4) for value in row.tolist())
 
@@ -158,9 +187,7 @@ def with_objectives(model: ReportModel, **objectives: nn.Module) -> ReportModel:
 
 
 def test_a_model_that_knows_the_right_report_finds_it(model: ReportModel, loader: Loader) -> None:
-    found = retrieval(
-        with_objectives(model, irc=Oracle(good=True)), loader, rng=rng(), watcher=Watcher()
-    )
+    found = ask(with_objectives(model, irc=Oracle(good=True)), loader, embeds="irc")
 
     assert found == {"recall@1 of 10, IRC": 1.0, "chance": 0.1}
 
@@ -168,9 +195,7 @@ def test_a_model_that_knows_the_right_report_finds_it(model: ReportModel, loader
 def test_a_model_that_prefers_the_wrong_report_finds_none(
     model: ReportModel, loader: Loader
 ) -> None:
-    found = retrieval(
-        with_objectives(model, irc=Oracle(good=False)), loader, rng=rng(), watcher=Watcher()
-    )
+    found = ask(with_objectives(model, irc=Oracle(good=False)), loader, embeds="irc")
 
     assert found["recall@1 of 10, IRC"] == 0.0
 
@@ -183,25 +208,86 @@ def test_matching_ranks_the_best_of_the_embedding_again(model: ReportModel, load
             for row, ids, mask in zip(image.pooled, batch.text.ids, batch.text.mask, strict=True):
                 pairs[key(row)] = tuple(ids[mask].tolist())
     objectives = {"irc": Oracle(good=False), "irm": Matcher(pairs)}
-    found = retrieval(with_objectives(model, **objectives), loader, rng=rng(), watcher=Watcher())
+    model = with_objectives(model, **objectives)
+    found = ask(model, loader, embeds="irc", matches=["irm"])
 
     assert found["recall@1 of 10, IRC"] == 0.0
     assert found["recall@1 of 10, IRC, then IRM"] == 1.0
+    assert ask(model, loader, matches=["irm"]) == {"recall@1 of 10, IRM": 1.0, "chance": 0.1}
+
+
+def test_the_objective_that_is_asked_embeds_and_the_figure_has_its_name(
+    model: ReportModel, loader: Loader
+) -> None:
+    model = with_objectives(model, irc=Oracle(good=True), other=Oracle(good=False))
+
+    assert ask(model, loader, embeds="other") == {"recall@1 of 10, OTHER": 0.0, "chance": 0.1}
+
+
+def test_a_matcher_alone_is_asked_for_one_report_of_sixteen(
+    model: ReportModel, loader: Loader
+) -> None:
+    """One that has no preference finds it by chance."""
+    loader.studies = [
+        replace(study, id=f"{study.id}-{i}", report=f"case {i} of {study.id} .")
+        for i in range(2)
+        for study in loader.studies
+    ]
+
+    found = ask(with_objectives(model, irm=Indifferent()), loader, matches=["irm"])
+
+    assert found == {"recall@1 of 16, IRM": 1 / 16, "chance": 1 / 16}
+
+
+def test_only_the_studies_that_were_drawn_are_embedded(
+    model: ReportModel, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rrgcore.retrieval.CANDIDATES", 2)
+    monkeypatch.setattr("rrgcore.retrieval.QUERIES", 4)
+    oracle = Oracle(good=True)
+    ask(with_objectives(model, irc=oracle), loader, embeds="irc")
+
+    assert oracle.rows == {"image": oracle.rows["text"], "text": oracle.rows["text"]}
+    assert 2 <= oracle.rows["text"] <= 4
 
 
 def test_a_verbatim_equal_report_counts_as_found(model: ReportModel, loader: Loader) -> None:
-    from dataclasses import replace
-
     loader.studies = [replace(study, report="the same .") for study in loader.studies]
-    found = retrieval(
-        with_objectives(model, irc=Oracle(good=False)), loader, rng=rng(), watcher=Watcher()
-    )
+    found = ask(with_objectives(model, irc=Oracle(good=False)), loader, embeds="irc")
 
     assert found["recall@1 of 10, IRC"] == 1.0
 
 
-def test_without_an_embedding_nothing_is_retrieved(model: ReportModel, loader: Loader) -> None:
-    assert retrieval(with_objectives(model), loader, rng=rng(), watcher=Watcher()) == {}
+CONTRAST = "objectives={%s: {name: irc, space: {ref: joint}, queue: 4}}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "keys"),
+    [
+        (
+            [CONTRAST % "other"],
+            {
+                "irc": ["stage", "recall@1 of 4, IRC", "recall@1 of 4, IRC, then IRM", "chance"],
+                "other": [
+                    "stage", "recall@1 of 4, OTHER", "recall@1 of 4, OTHER, then IRM", "chance"
+                ],
+            },
+        ),
+        (
+            ["objectives.irc=off", "objectives.irm={space: off}", "model.shared.joint=off"],
+            {"irm": ["stage", "recall@1 of 4, IRM", "chance"]},
+        ),
+    ],
+    ids=["two contrasts", "a matcher alone"],
+)  # fmt: skip
+def test_every_objective_that_can_be_asked_is_probed_by_its_name(
+    overrides: list[str], keys: dict[str, list[str]], plugins: Discovered, tmp_path: Path
+) -> None:
+    few = ["objectives.mim=off", "objectives.mlm=off", "evaluation.probes=true"]
+    session = load_recipe(TINY, variants=["short"], overrides=[*few, *overrides], plugins=plugins)
+    probes = session.run(tmp_path / "run").scores["probes"]
+
+    assert {name: list(found) for name, found in probes.items()} == keys
 
 
 # ---- reconstruction ---------------------------------------------------------------------------
@@ -238,9 +324,37 @@ def test_the_gain_is_by_how_much_another_report_is_worse(
     model = with_objectives(model, mim=Paints(firsts(loader), other))
     found = reconstruction(model, "mim", loader, rng=rng(), watcher=Watcher())
 
-    assert found["error at key patches"] == 1.0
+    assert found["error at hidden patches"] == 1.0
     assert found["with another's report"] == other
     assert (found["gain"].value, found["gain"].low, found["gain"].high) == (gain, gain, gain)
+
+
+class SinglesOut(nn.Module, Reconstructs):
+    """Has key patches in every other study, or in none; a hundred times worse elsewhere."""
+
+    def __init__(self, *, some: bool) -> None:
+        super().__init__()
+        self.some = some
+
+    def reconstruct(self, features: Features, prepared: Any) -> Mapping[str, Tensor]:
+        count = len(features.batch)
+        error = torch.full((count,), 100.0)
+        keyed = torch.arange(count) % 2 == 0 if self.some else torch.zeros(count, dtype=torch.bool)
+        return {"error": error, "key_error": torch.where(keyed, 1.0, torch.nan)}
+
+
+@pytest.mark.parametrize(
+    ("some", "name", "error"),
+    [(True, "error at key patches", 1.0), (False, "error at hidden patches", 100.0)],
+)
+def test_a_study_without_key_patches_does_not_count_unless_there_are_none_at_all(
+    some: bool, name: str, error: float, model: ReportModel, loader: Loader
+) -> None:
+    model = with_objectives(model, mim=SinglesOut(some=some))
+    found = reconstruction(model, "mim", loader, rng=rng(), watcher=Watcher())
+
+    assert list(found) == [name, "with another's report", "gain"]
+    assert (found[name], found["gain"].value, found["gain"].high) == (error, 0.0, 0.0)
 
 
 class Names(nn.Module, Reconstructs):

@@ -349,9 +349,31 @@ def test_an_optimizer_is_what_core_takes_when_none_is_named(write: Write) -> Non
     assert stage["optimizer"] == {"name": "SGD"}
 
 
-def test_another_data_set_replaces_the_whole_of_data(write: Write) -> None:
-    write("data: {name: phantom, image_size: 8}\nvariants: {v: {data: {name: iu_xray}}}")
-    assert load_recipe("r.yaml", variants=["v"]).values["data"] == {"name": "iu_xray"}
+OF_PHANTOMS = "data: {name: phantom, train: 9, image_size: 8, splits: {val: dev}, annotations: {}}"
+
+
+@pytest.mark.parametrize("said", ["{data: {name: r2gen}}", "{data: r2gen}"])
+def test_another_data_set_takes_the_options_of_the_old_and_leaves_what_is_core_s(
+    said: str, write: Write
+) -> None:
+    write(f"{OF_PHANTOMS}\nvariants: {{v: {said}}}")
+    assert load_recipe("r.yaml", variants=["v"]).values["data"] == {
+        "image_size": 8,
+        "splits": {"val": "dev"},
+        "annotations": {},
+        "name": "r2gen",
+    }
+
+
+def test_an_override_names_another_data_set_and_keeps_the_pixels(write: Write) -> None:
+    write(OF_PHANTOMS)
+    overrides = ["data.name=r2gen", "data.image_size=off", "data.splits.test=dev"]
+    data = load_recipe("r.yaml", overrides=overrides).values["data"]
+    assert data == {
+        "splits": {"val": "dev", "test": "dev"},
+        "annotations": {},
+        "name": "r2gen",
+    }
 
 
 def test_merging_keeps_the_order_of_stages(write: Write) -> None:

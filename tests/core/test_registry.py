@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rrgcore import interfaces
-from rrgcore.errors import RegistryError
+from rrgcore.errors import PluginError, RegistryError
 from rrgcore.registry import KINDS, Component, Registry
 
 GRAPH = Component("masking", "graph", "my_masks:GraphMasking", "hide relations")
@@ -137,10 +137,18 @@ def test_a_class_of_another_base_is_refused(modules: Path, attribute: str) -> No
     )
 
 
-def test_an_import_error_of_a_plugins_own_passes_through(modules: Path) -> None:
+def test_a_module_that_cannot_be_imported_names_the_plugin_and_how_to_do_without(
+    modules: Path,
+) -> None:
     registry = registry_of(Component("masking", "x", "my_broken:X", ""))
-    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_installed"):
+    with pytest.raises(PluginError) as caught:
         registry.get("masking", "x")
+    assert str(caught.value) == (
+        "masking 'x' of plugin 'kia' cannot be imported from my_broken:X: "
+        "ModuleNotFoundError: No module named 'a_package_that_is_not_installed'\n"
+        "Mend or install what is missing, or run without it: --no-plugin kia"
+    )
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
 
 def test_a_frozen_registry_takes_nothing_more() -> None:

@@ -14,6 +14,7 @@ from rrgcore import load_recipe, load_run
 from rrgcore.errors import RecipeError, RunError, UserError
 from rrgcore.folder import RunFolder
 from rrgcore.plugins import Discovered
+from rrgcore.resume import changed_versions
 from rrgcore.session import Run
 from rrgcore.watch import Watcher
 
@@ -214,19 +215,105 @@ def test_a_run_that_stopped_after_its_training_is_only_tested(
     assert (run.path / "metrics.jsonl").read_text() == metrics
 
 
-def test_notes_tell_of_reports_that_are_cut(tmp_path: Path, plugins: Discovered) -> None:
-    notes: list[str] = []
+class Listens(Watcher):
+    """Keeps what it is told."""
 
-    class Listens(Watcher):
-        def note(self, text: str) -> None:
-            notes.append(text)
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def begun(finished: Run, tmp_path: Path) -> RunFolder:
+    """A run of tests/tiny.yaml that is trained and was killed before its test."""
+    folder = RunFolder(shutil.copytree(finished.path, tmp_path / "begun"))
+    folder.update(state="running")
+    (folder.path / "scores.json").unlink()
+    return folder
+
+
+def test_a_run_does_not_go_on_with_other_data(begun: RunFolder, plugins: Discovered) -> None:
+    record = begun.record
+    begun.update(
+        data={**record["data"], "studies": {**record["data"]["studies"], "train": 11}},
+        studies={**record["studies"], "train": 11},
+    )
+
+    with pytest.raises(RunError) as refused:
+        load_recipe(TINY, plugins=plugins).run(begun.path)
+    assert str(refused.value) == (
+        f"{begun.path} was begun with other data: data.studies.train was 11 and is 10; "
+        "studies.train was 11 and is 10. Put them back as they were to go on with it, or start "
+        "afresh: --new without --out, or --out with another folder"
+    )
+    assert begun.record["state"] == "running"
+
+
+def test_a_report_that_was_edited_makes_other_data(
+    r2gen: Path, tmp_path: Path, plugins: Discovered
+) -> None:
+    data = f"data={{name: r2gen, root: {r2gen}, image_size: 32, batch_size: 2}}"
+    session = load_recipe(
+        TINY, variants=["short"], overrides=[data, "objectives.mim=off"], plugins=plugins
+    )
+    session.run(tmp_path / "run").folder.update(state="stopped")
+    rows = json.loads((r2gen / "annotation.json").read_text())
+    rows["test"][0]["report"] += " no edema ."
+    (r2gen / "annotation.json").write_text(json.dumps(rows))
+
+    with pytest.raises(RunError, match=r"other data: data.annotation_sha256 was \w+ and is \w+\."):
+        session.run(tmp_path / "run")
+
+
+def test_a_run_that_goes_on_with_other_versions_says_so(
+    begun: RunFolder, plugins: Discovered
+) -> None:
+    record = begun.record
+    begun.update(
+        packages={**record["packages"], "torch": "1.0"},
+        plugins={**record["plugins"], "mine": "mine 0.1"},
+    )
+    now = record["packages"]["torch"]
+    watcher = Listens()
+
+    load_recipe(TINY, plugins=plugins).run(begun.path, watcher=watcher)
+
+    (note,) = (note for note in watcher.notes if "other versions" in note)
+    assert f"packages.torch was 1.0 and is {now}; plugins.mine was mine 0.1 and is absent" in note
+    assert begun.state == "finished"
+
+
+def test_of_versions_that_are_the_same_nothing_is_said(finished: Run) -> None:
+    assert changed_versions(finished.folder, finished.folder.record) is None
+
+
+def test_a_run_that_was_killed_before_it_saved_its_tokenizers_saves_them_when_it_goes_on(
+    begun: RunFolder, plugins: Discovered
+) -> None:
+    shutil.rmtree(begun.path / "tokenizers")
+    record = begun.record
+    del record["tokenizers"]
+    (begun.path / "run.json").write_text(json.dumps(record))
+
+    run = load_recipe(TINY, plugins=plugins).run(begun.path)
+
+    assert run.folder.record["tokenizers"] == {"words": "tokenizers/words"}
+    assert (begun.path / "tokenizers" / "words" / "words.json").is_file()
+    assert not load_run(begun.path, plugins=plugins).model().training  # without the data
+
+
+def test_notes_tell_of_reports_that_are_cut(tmp_path: Path, plugins: Discovered) -> None:
+    watcher = Listens()
 
     load_recipe(
         TINY, variants=["short"], overrides=["data.max_report_tokens=8"], plugins=plugins
-    ).run(tmp_path / "run", watcher=Listens())
+    ).run(tmp_path / "run", watcher=watcher)
 
     assert any(
-        "training reports are longer than data.max_report_tokens=8 and are cut" in n for n in notes
+        "training reports are longer than data.max_report_tokens=8 and are cut" in note
+        for note in watcher.notes
     )
 
 

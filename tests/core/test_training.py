@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from rrgcore import load_recipe
 from rrgcore.engine import NonFiniteLoss, Step
+from rrgcore.folder import RunFolder
+from rrgcore.job import make_accelerator
+from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered
 from rrgcore.session import Run
 from rrgcore.watch import Watcher
@@ -143,6 +147,42 @@ def test_a_run_that_died_goes_on_from_its_last_checkpoint(
     session.run(tmp_path / "run")
 
     assert_same_run(finished.path, tmp_path / "run")
+
+
+def test_a_run_with_a_gradient_scaler_that_was_stopped_and_resumed_is_the_same(
+    tmp_path: Path, plugins: Discovered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scaler stands in for float16's: its scale grows each second step, and shows in the norm
+    of the gradient, which stays scaled here.
+    """
+
+    def with_scaler(plan: Plan) -> Accelerator:
+        accelerator = make_accelerator(plan)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=2)
+        return accelerator
+
+    monkeypatch.setattr("rrgcore.session.make_accelerator", with_scaler)
+    off = ["evaluation.probes=false", "evaluation.baselines=false"]
+    session = load_recipe(TINY, overrides=off, plugins=plugins)
+    whole = session.run(tmp_path / "whole")
+    for moment in (step_is(2), MOMENTS["when the second stage begins"]):
+        with pytest.raises(KeyboardInterrupt):
+            session.run(tmp_path / "run", watcher=StopsAt(moment))
+    session.run(tmp_path / "run")
+
+    assert_same_run(whole.path, tmp_path / "run")
+    for path in (whole.path, tmp_path / "run"):
+        state = json.loads((path / "checkpoints/generate/last/state.json").read_text())
+        assert state["scaler"]["scale"] == 2.0 ** (10 + 12 // 2)
+
+
+def test_what_is_no_number_is_null_in_the_metrics(tmp_path: Path) -> None:
+    """Infinity is no JSON: the norm of a gradient that overflowed."""
+    folder = RunFolder(tmp_path)
+    folder.log({"stage": "align", "loss": 1.5, "gradient_norm": float("inf"), "lr": float("nan")})
+
+    text = (tmp_path / "metrics.jsonl").read_text()
+    assert text == '{"stage": "align", "loss": 1.5, "gradient_norm": null, "lr": null}\n'
 
 
 def test_a_finished_run_is_left_alone(finished: Run, plugins: Discovered) -> None:

@@ -133,7 +133,7 @@ def test_the_default_recipe_is_good_on_exported_phantoms(
     session = load_recipe("kia_graph", variants=["tiny"], overrides=overrides, plugins=plugins)
     plan = session.check()
     assert plan.dataset.name == "r2gen"
-    assert RadGraph in plan.reads()
+    assert plan.objectives["mlm"].options["masking"].cls.reads == (RadGraph,)
 
 
 # ---- sidecars ---------------------------------------------------------------------------------

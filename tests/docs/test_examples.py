@@ -170,9 +170,9 @@ def test_broken_data_is_answered_as_the_page_shows(
     rrg: Callable[..., Any], r2gen_writer: Callable[[Path], Path]
 ):
     root = r2gen_writer(Path("my_data"))
-    (root / "images" / "train3.png").write_bytes(b"")
-    whole = (root / "images" / "train4.png").read_bytes()
-    (root / "images" / "train4.png").write_bytes(whole[: len(whole) // 2])
+    (root / "images" / "train_3.png").write_bytes(b"")
+    whole = (root / "images" / "train_4.png").read_bytes()
+    (root / "images" / "train_4.png").write_bytes(whole[: len(whole) // 2])
     rows = json.loads((root / "annotation.json").read_text())
     rows["test"][0]["image_path"] = rows["train"][2]["image_path"]
     rows["test"][1]["subject_id"] = rows["train"][1]["subject_id"] = "12345"

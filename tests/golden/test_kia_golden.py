@@ -34,6 +34,8 @@ from rrgcore.api import (
 )
 from rrgcore.chest import ORDERS
 from rrgcore.model import ReportModel
+from rrgcore.optim import Schedule
+from rrgcore.settings import ScheduleSettings
 from rrgcore.tokens import PretrainedTokenizer
 
 from ..kia.fakes import (
@@ -446,11 +448,21 @@ def test_radam(golden: Golden, decay: str | None, decoupled: bool, key: str) -> 
 
 
 def test_learning_rate_decay(golden: Golden) -> None:
+    """Forty epochs of stage one, then stage two under an optimizer of its own."""
     values = {int(k): v for k, v in golden("radam_schedule")["kia_lr"]["values"].items()}
-    optimizer = torch.optim.RAdam([nn.Parameter(torch.zeros(1))], lr=values[0])
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=values[1] / values[0])
-    for epoch in range(max(values) + 1):
-        if epoch in values:
-            assert schedule.get_last_lr()[0] == pytest.approx(values[epoch], rel=1e-9)
-        optimizer.step()
-        schedule.step()
+    settings = ScheduleSettings(name="ExponentialLR", options={"gamma": values[1] / values[0]})
+    rates: list[float] = []
+    before: Schedule | None = None
+    for epochs in (40, 5):
+        optimizer = torch.optim.RAdam([nn.Parameter(torch.zeros(1))], lr=values[0])
+        schedule = Schedule(settings, optimizer, warmup=0)
+        if before is not None:
+            schedule.continue_from(before.state_dict())
+        for _ in range(epochs):
+            schedule.before_step()
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.after_step()
+            schedule.after_epoch()
+        before = schedule
+    assert {epoch: rates[epoch] for epoch in values} == pytest.approx(values, rel=1e-9)

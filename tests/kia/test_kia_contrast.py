@@ -45,6 +45,31 @@ def test_without_a_filled_queue_it_is_symmetric_infonce():
     torch.testing.assert_close(irc(features, reports).loss, expected, rtol=1e-6, atol=1e-6)
 
 
+def test_an_empty_queue_contrasts_the_batch_alone_and_trains():
+    irc, features, reports = make_setting(queue=0, dtype=torch.float64)
+    image, text = irc.embed_image(features.image), irc.embed_text(features.text)
+    similarity, own = image @ text.mT / 0.07, torch.arange(3)
+    expected = (cross_entropy(similarity, own) + cross_entropy(similarity.mT, own)) / 2
+    torch.testing.assert_close(irc(features, reports).loss, expected, rtol=1e-6, atol=1e-6)
+    irc.after_step()
+    assert irc.image_queue.shape == (4, 0)
+    assert irc.check_training_size(1) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"queue": -3}, "irc's queue is -3; expected a number of studies, or 0 for none"),
+        ({"momentum": 1.5}, "irc's momentum is 1.5; expected at least 0"),
+        ({"momentum": 1.0}, "less than 1, at which it never moves"),
+        ({"momentum": -1.0}, "irc's momentum is -1.0; expected at least 0"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(options, said):
+    with pytest.raises(UserError, match=said):
+        make_irc(**options)
+
+
 def test_without_mask_unfilled_random_columns_are_negatives():
     irc, features, reports = make_setting()
     full = irc(features, reports).loss

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rrg_kia.irm import MATCH, Draws, ImageReportMatching, draw_rows, negative_weights
 from rrg_kia.projections import Projections
-from rrgcore.api import Features, WordTokenizer
+from rrgcore.api import Features, UserError, WordTokenizer
 
 from .fakes import TinyEncoder, TinyText, make_batch, make_parts, make_rngs, make_study
 
@@ -133,3 +133,10 @@ def test_the_match_token_stands_in_for_cls():
     with torch.no_grad():
         features.parts.decoder.embed.weight[irm.match_id] += 1
     assert irm(Features(features.parts, features.batch), draws).loss.item() != before
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_a_temperature_that_is_not_above_0_is_refused(temperature):
+    tokenizer = WordTokenizer.of_texts(REPORTS, special=[MATCH])
+    with pytest.raises(UserError, match=f"irm's temperature is {temperature}; expected a number"):
+        ImageReportMatching(text_dim=6, tokenizer=tokenizer, temperature=temperature)

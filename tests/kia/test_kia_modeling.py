@@ -11,7 +11,7 @@ from rrg_kia.graph import GraphMasking
 from rrg_kia.label import LabelMasking
 from rrg_kia.mim import MaskedImageModeling, PatchMasks
 from rrg_kia.mlm import MaskedLanguageModeling
-from rrgcore.api import Features, Labels, RadGraph, WordTokenizer
+from rrgcore.api import Features, Labels, RadGraph, UserError, WordTokenizer
 
 from .fakes import TinyEncoder, TinyText, make_batch, make_parts, make_rngs, make_study
 
@@ -82,7 +82,7 @@ def test_mim_trains_the_encoder_the_text_encoder_and_its_head():
         assert weight.grad.abs().sum() > 0
 
 
-def test_a_reconstruction_is_scored_at_key_patches_where_some_are_hidden():
+def test_a_reconstruction_is_scored_at_hidden_patches_and_at_hidden_key_patches():
     mim, features = make_mim(), make_features()
     mask, key = torch.zeros(2, 2, 2, 4, dtype=torch.bool)
     mask[:, 0, :3] = True
@@ -92,8 +92,9 @@ def test_a_reconstruction_is_scored_at_key_patches_where_some_are_hidden():
     wrong = (found["image"] - batch.images).abs()  # zero at what is seen
     patches = wrong.unfold(3, 2, 2).unfold(4, 2, 2).mean((2, 5, 6)).flatten(2)  # [b v n]
     assert patches[0, 0, 3] == 0
-    torch.testing.assert_close(found["error"][0], patches[0, 0, 2])
-    torch.testing.assert_close(found["error"][1], patches[1, 0, :3].mean())
+    torch.testing.assert_close(found["error"], patches[:, 0, :3].mean(1))
+    torch.testing.assert_close(found["key_error"][0], patches[0, 0, 2])
+    assert found["key_error"][1].isnan()
 
 
 def test_another_report_paints_another_image():
@@ -169,3 +170,8 @@ def test_losses_are_computed_in_float32_under_mixed_precision():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert mim(features, masks).loss.dtype == torch.float32
         assert mlm(features, text).loss.dtype == torch.float32
+
+
+def test_mim_refuses_patches_that_do_not_divide_the_image():
+    with pytest.raises(UserError, match=r"4 pixels does not divide into the encoder's 3 × 3 patch"):
+        MaskedImageModeling(masking=AnatomyMasking(), image_dim=6, grid=(3, 3), image_size=4)

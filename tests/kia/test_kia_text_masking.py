@@ -124,6 +124,45 @@ def test_a_radgraph_of_another_text_is_refused_by_the_study_s_name():
     )
 
 
+LOSSLESS = "a 2.5 cm left-sided nodule . no effusion ."
+V1 = "a 2 . 5 cm left-sided nodule . no effusion ."
+XL = "a 2 . 5 cm left - sided nodule . no effusion ."
+
+
+@pytest.mark.parametrize("spaced", [V1, XL], ids=["radgraph", "radgraph-xl"])
+def test_a_radgraph_may_set_stops_and_hyphens_apart_and_its_words_are_hidden(spaced):
+    words = spaced.split()
+    nodule, effusion = words.index("nodule"), words.index("effusion")
+    graph = graph_of(
+        spaced, ("OBS-DP", 1, 3), ("OBS-DP", nodule, nodule), ("OBS-DA", *[effusion] * 2)
+    )
+    tokenizer = WordTokenizer.of_texts([spaced])
+    text = GraphMasking().mask_text(
+        make_study(report=LOSSLESS, graph=graph), tokenizer, make_rngs(1)[0], max_tokens=100
+    )
+    asked = text.labels != -100
+    restored = tokenizer.decode(text.labels.where(asked, text.ids).tolist())
+    assert restored.split() == words
+    assert [words[at - 1] for at in asked.nonzero()[:, 0]] == ["2", ".", "5", "nodule", "effusion"]
+
+
+def test_the_point_of_a_number_ends_no_sentence():
+    """Its observations and its anatomy are on both sides of the point."""
+    report = "nodule of 2 . 5 cm in lung . clear"
+    graph = graph_of(report, ("OBS-DP", 0, 0), ("ANAT-DP", 7, 7))
+    study = make_study(report=report, graph=graph)
+    seen = {frozenset(hidden_words(GraphMasking(), study, seed=i)) for i in range(30)}
+    assert seen == {frozenset({0}), frozenset({7})}
+
+
+def test_what_differs_in_more_than_spaces_is_shown_where_it_begins_to():
+    study = make_study("s1", LOSSLESS, graph=graph_of("a 2 . 5 cm left - sided mass ."))
+    with pytest.raises(DataError) as e:
+        GraphMasking().mask_text(study, WordTokenizer(words=[]), make_rngs(1)[0], max_tokens=100)
+    assert "From word 4 the report has 'nodule . no effusion', RadGraph 'mass .'" in str(e.value)
+    assert "only its spaces may differ" in str(e.value)
+
+
 @given(
     st.dictionaries(st.sampled_from(OBSERVATIONS), st.sampled_from([1, 0, -1])),
     st.sampled_from(["absent", "present"]),

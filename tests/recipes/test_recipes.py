@@ -171,7 +171,7 @@ LAYOUTS = {
 def test_parameters_at_the_papers_scale(
     layout: str, plugins: Discovered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without data, weights or network, and without allocating them (fidelity §10)."""
+    """Without data, weights or network, and without allocating them: docs/papers/kia.md counts."""
     monkeypatch.delenv("RRG_DATA", raising=False)
     monkeypatch.setattr("rrgcore.tokens.hub_reachable", lambda: False)
     variants, expected = LAYOUTS[layout]

@@ -1,0 +1,148 @@
+"""The model of a plan, assembled without values: what only instances can tell of a recipe."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
+
+import torch
+
+from rrgcore.build import build_model
+from rrgcore.checkpoint import not_saved
+from rrgcore.errors import Problem, RecipeError, UserError
+from rrgcore.features import Parts
+from rrgcore.interfaces import (
+    Decoder,
+    ImageGivenText,
+    Lacks,
+    Prepares,
+    TextGivenImage,
+    check_capability,
+)
+from rrgcore.model import ReportModel
+from rrgcore.plan import Plan
+from rrgcore.tokenizers import Tokenizers
+from rrgcore.types import Encoded, Tokens, Visual
+
+
+def check_assembled(plan: Plan, tokenizers: Tokenizers) -> ReportModel:
+    """Build on the meta device, where nothing is allocated, and ask the instances for capabilities.
+
+    Returns the model without values; raises RecipeError for what only instances can tell: widths
+    that do not fit, a capability that an option switched off, a value that a constructor refuses.
+    """
+    with torch.device("meta"):
+        model = build_model(plan, tokenizers, load_weights=False)
+    problems = [
+        *_longer_than_positions(plan, model.parts),
+        *_lacking(plan, model.parts),
+        *_not_saved(plan, model),
+    ]
+    for name, stage in plan.stages.items():
+        frozen = {id(p) for part in stage.freeze for p in model.part(part).parameters()}
+        if not any(p.requires_grad and id(p) not in frozen for p in model.parameters()):
+            text = "nothing is left to train: every part of the model is frozen"
+            problems.append(plan.problem(f"stages.{name}.freeze", text))
+    if not problems:  # what a part lacks, it does not fit either: once is enough
+        problems += _misfits(plan, model.parts)
+    if problems:
+        raise RecipeError(plan.recipe.source, problems)
+    return model
+
+
+def _longer_than_positions(plan: Plan, parts: Parts) -> Iterator[Problem]:
+    """Find texts that the decoder, or the text encoder, has no positions for."""
+    wanted = {
+        "data.max_report_tokens": plan.data.max_report_tokens,
+        "generation.max_new_tokens": plan.generation.max_new_tokens,
+    }
+    readers: dict[str, Any] = {"decoder": parts.decoder}
+    if not parts.decoder_encodes_text:
+        readers["text_encoder"] = parts.text_encoder
+    for slot, reader in readers.items():
+        limit = reader.max_tokens if isinstance(reader, Decoder) else None
+        for address, tokens in wanted.items():
+            only_reads = slot == "text_encoder" and address.startswith("generation")
+            if limit is not None and tokens > limit and not only_reads:
+                yield plan.problem(
+                    address,
+                    f"{tokens} tokens, and the {slot} has positions for {limit}: lower it, or "
+                    f"raise model.{slot}.max_tokens",
+                )
+
+
+def _lacking(plan: Plan, parts: Parts) -> Iterator[Problem]:
+    """Find what components require of their neighbours, and options took away."""
+    for block in plan.blocks():
+        for slot, capability in block.requires.items():
+            try:
+                check_capability(getattr(parts, slot), capability)
+            except Lacks as reason:
+                text = f"needs the {slot} to be {capability.__name__}, but it {reason}"
+                yield plan.problem(block.address, text)
+
+
+def _not_saved(plan: Plan, model: ReportModel) -> Iterator[Problem]:
+    """Find state that a checkpoint would lose."""
+    for name in not_saved(model):
+        section, _, rest = name.partition(".")
+        yield plan.problem(
+            f"model.{rest}" if section == "parts" else name,
+            "defines get_extra_state, and a checkpoint holds tensors only: make it a buffer "
+            "(register_buffer)",
+        )
+
+
+@torch.no_grad()
+def _misfits(plan: Plan, parts: Parts) -> Iterator[Problem]:
+    """Send tensors without values from each part to those that read it, and hear what is refused.
+
+    Not through whole objectives: those work on what `prepare` makes of real studies and choose
+    rows by masks, and a tensor on the meta device has no values to choose by.
+    """
+    encoder, decoder, size = parts.encoder, parts.decoder, plan.data.image_size
+    patches = encoder.grid[0] * encoder.grid[1]
+    with torch.device("meta"):
+        images = torch.empty(2, 3, size, size)
+        image = Encoded(torch.empty(2, patches, encoder.dim), torch.empty(2, encoder.dim))
+        mask = torch.ones(2, patches, dtype=torch.bool)
+        tokens = Tokens(torch.zeros(2, 4, dtype=torch.long), torch.ones(2, 4, dtype=torch.bool))
+    blind = list(_refused(plan, "model.encoder", lambda: encoder(images)))
+    yield from blind
+    if not isinstance(parts.adapter, Prepares):
+        yield from _refused(
+            plan, "model.adapter", lambda: _check_width(parts.adapter(image), decoder)
+        )
+    asked = {capability for block in plan.blocks() for capability in block.requires.values()}
+    text_encoder = parts.text_encoder
+    if ImageGivenText in asked and not blind:
+        with torch.device("meta"):
+            pooled = torch.empty(2, text_encoder.text_dim)
+            text = Encoded(torch.empty(2, 4, text_encoder.text_dim), pooled, tokens.mask)
+        reads = cast(ImageGivenText, encoder).encode_given_text
+        yield from _refused(plan, "model.encoder", partial(reads, images, mask, text), "a report")
+    if TextGivenImage in asked:
+        slot = "decoder" if parts.decoder_encodes_text else "text_encoder"
+        looks = cast(TextGivenImage, text_encoder).encode_text_given
+        yield from _refused(plan, f"model.{slot}", partial(looks, tokens, image), "an image")
+
+
+def _refused(
+    plan: Plan, address: str, use: Callable[[], object], given: str = ""
+) -> Iterator[Problem]:
+    """Find what a use of a component refuses as the user's mistake."""
+    try:
+        use()
+    except UserError as error:
+        text = f"cannot read {given} of this model: {error}" if given else str(error)
+        yield plan.problem(address, text)
+    except Exception:
+        # it may be for want of values, which these tensors do not have: the first step will tell
+        return
+
+
+def _check_width(visual: Visual, decoder: Decoder) -> None:
+    if (width := visual.tokens.shape[-1]) != decoder.dim:
+        raise UserError(
+            f"gives tokens that are {width} wide, and the decoder reads {decoder.dim}: an adapter "
+            "takes its width from the argument `visual_dim`"
+        )

@@ -1,0 +1,54 @@
+"""Whether a run that was begun can go on: with the same data, and with which packages."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rrgcore.errors import RunError
+from rrgcore.folder import RunFolder, package_versions
+
+DATA = ("data", "studies")
+VERSIONS = ("packages", "plugins")
+
+
+def check_same_data(folder: RunFolder, facts: Mapping[str, Any]) -> None:
+    """Raise RunError where the data are not those that the run was begun with.
+
+    `facts` are what run.json would say of a run that began now.
+    """
+    if changes := _changes(folder, facts, DATA):
+        raise RunError(
+            f"{folder.path} was begun with other data: {changes}. Put them back as they were to go "
+            "on with it, or start afresh: --new without --out, or --out with another folder"
+        )
+
+
+def changed_versions(folder: RunFolder, facts: Mapping[str, Any]) -> str | None:
+    """Say which packages and plugins have changed since the run was begun; None where none has."""
+    changes = _changes(folder, {**facts, "packages": package_versions()}, VERSIONS)
+    if not changes:
+        return None
+    return (
+        f"{folder.path} was begun with other versions: {changes}. Its numbers may differ from "
+        "those of one version"
+    )
+
+
+def _changes(folder: RunFolder, facts: Mapping[str, Any], sections: tuple[str, ...]) -> str:
+    record = folder.record
+    now = json.loads(json.dumps({name: facts[name] for name in sections}))  # tuples are lists there
+    return "; ".join(
+        change for name in sections for change in _between(name, record.get(name), now[name])
+    )
+
+
+def _between(address: str, before: Any, now: Any) -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in dict.fromkeys((*before, *now)):
+            yield from _between(f"{address}.{key}", before.get(key), now.get(key))
+    elif before != now:
+        yield f"{address} was {_shown(before)} and is {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else str(value)

@@ -1,0 +1,72 @@
+"""The tokenizers of a plan: of words, loaded by name, saved with a run, or stood in for."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast, final
+
+from rrgcore.errors import WeightsError
+from rrgcore.interfaces import TextMasking
+from rrgcore.plan import Plan
+from rrgcore.tokens import AbsentTokenizer, Tokenizer, WordTokenizer, load_tokenizer
+
+WORDS = "words"
+"""The tokenizer whose vocabulary is the training reports'."""
+
+
+@final
+@dataclass
+class Tokenizers:
+    """Tokenizers by the name a recipe gives them, each loaded once."""
+
+    plan: Plan
+    texts: Callable[[], Iterable[str]] | None
+    """The training reports; None where they are not at hand (then `words` is absent too)."""
+    saved: Mapping[str, str] = field(default_factory=dict)
+    """A folder for a name, where a run has saved the tokenizer."""
+    loaded: dict[str, Tokenizer] = field(default_factory=dict)
+    absent_allowed: bool = False
+    """Whether a tokenizer that is not at hand may be stood in for by its size."""
+
+    def __call__(self, name: str, *, size: int | None = None) -> Tokenizer:
+        """Return the tokenizer of a name; raises WeightsError when it is absent."""
+        if name not in self.loaded:
+            self.loaded[name] = self._load(name, size)
+        return self.loaded[name]
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The names of those that are not at hand."""
+        return tuple(k for k, v in self.loaded.items() if isinstance(v, AbsentTokenizer))
+
+    def _load(self, name: str, size: int | None) -> Tokenizer:
+        special = self._special
+        if name in self.saved:
+            return load_tokenizer(self.saved[name], special=special)
+        if name == WORDS:
+            if self.texts is not None:
+                return WordTokenizer.of_texts(
+                    self.texts(),
+                    min_count=self.plan.data.min_word_count,
+                    extra=self._extra,
+                    special=special,
+                )
+            return AbsentTokenizer(name=name, size=size or 1000)
+        try:
+            return load_tokenizer(name, special=special)
+        except WeightsError:
+            if self.absent_allowed and size is not None:
+                return AbsentTokenizer(name=name, size=size)
+            raise
+
+    @cached_property
+    def _special(self) -> tuple[str, ...]:
+        blocks = self.plan.blocks()
+        return tuple(
+            dict.fromkeys(t for block in blocks for t in getattr(block.cls, "special_tokens", ()))
+        )
+
+    @cached_property
+    def _extra(self) -> tuple[str, ...]:
+        maskings = (b for b in self.plan.blocks() if issubclass(b.cls, TextMasking))
+        return tuple(word for block in maskings for word in cast(Any, block.cls).words)
