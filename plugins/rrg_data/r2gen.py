@@ -75,10 +75,11 @@ class R2GenDataset(Dataset, DataChecks):
         return self.sidecars.annotation(study, kind)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return the file's hash, what was made of it, and how much there is."""
+        """Return the files' hashes, what was made of it, and how much there is."""
         return {
             "dataset": "r2gen",
             "annotation_sha256": self._digest,
+            "sidecars_sha256": self.sidecars.digests(),
             "cleaning": self.cleaning,
             "max_images": self.max_images,
             "studies": {split: len(studies) for split, studies in self._studies.items()},

@@ -8,6 +8,7 @@ where `value` is what the annotation class's `from_json` reads. A study without 
 annotation; lines of studies that the data does not hold are no harm.
 """
 
+import hashlib
 import json
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -49,6 +50,14 @@ class Sidecars:
     def path(self, slug: str) -> Path:
         """Return where the annotations of a kind are."""
         return self.folder / f"{slug}.jsonl"
+
+    def digests(self) -> dict[str, str]:
+        """Return what tells each file from an edited one, by slug."""
+        digests = {}
+        for path in sorted(self.folder.glob("*.jsonl")):
+            with path.open("rb") as file:
+                digests[path.stem] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return digests
 
     def problems(self, studies: Container[str]) -> Iterator[str]:
         """Find what is wrong with each file: one that is not in form, or is about other studies."""

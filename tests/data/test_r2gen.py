@@ -194,6 +194,20 @@ def test_annotations_are_read_from_sidecars(write):
     assert data.annotation(a, RadGraph) is None
 
 
+def test_the_fingerprint_follows_each_sidecar(write):
+    """A run that was begun with other labels is not gone on with."""
+    root = write(small())
+    bare = R2GenDataset(root=str(root)).fingerprint()
+    add_sidecar(root, "labels", {"id": "a", "value": {"Edema": 1}})
+    before = R2GenDataset(root=str(root)).fingerprint()
+    add_sidecar(root, "labels", {"id": "a", "value": {"Edema": 0}})
+    after = R2GenDataset(root=str(root)).fingerprint()
+
+    assert bare["sidecars_sha256"] == {}
+    assert before["sidecars_sha256"].keys() == after["sidecars_sha256"].keys() == {"labels"}
+    assert before["sidecars_sha256"] != after["sidecars_sha256"]
+
+
 def test_views_may_come_from_a_sidecar_and_a_row_outranks_it(write):
     root = write(small())
     add_sidecar(
