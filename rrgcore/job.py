@@ -145,6 +145,12 @@ def make_accelerator(plan: Plan) -> Accelerator:
     # a process keeps its first accelerator's precision; a notebook runs one recipe after another
     AcceleratorState._reset_state()
     precision = next(iter(plan.stages.values())).precision
+    if precision == "fp16" and not torch.accelerator.is_available():
+        raise plan.refusal(
+            f"stages.{next(iter(plan.stages))}.precision",
+            "fp16 needs an accelerator, and this machine has none that torch can use: set bf16 or "
+            "fp32",
+        )
     return Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         # unless it is told so, torchrun's processes on a machine without a GPU stay strangers

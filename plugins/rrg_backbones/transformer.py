@@ -40,6 +40,12 @@ class Transformer(Trunk, CrossModal):
         eps: float | None = None,
     ) -> None:
         super().__init__()
+        sizes = {"dim": dim, "depth": depth, "heads": heads, "hidden": hidden, "eps": eps}
+        for name, size in sizes.items():
+            if size is not None and size <= 0:
+                raise UserError(f"{name} is {size}; expected a number above 0")
+        if not 0 <= dropout < 1:
+            raise UserError(f"dropout is {dropout}; expected a share from 0 up to 1")
         if dim % heads:
             raise UserError(f"dim {dim} is not a multiple of heads {heads}")
         cross = _layers(cross_layers, depth)

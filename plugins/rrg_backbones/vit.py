@@ -50,6 +50,8 @@ class ViT(VisualEncoder, ImageGivenText, CrossModal, Pretrained, MayLack):
         weights: str | None = None,
     ) -> None:
         super().__init__()
+        if patch_size < 1:
+            raise UserError(f"patch_size is {patch_size}; expected a number of pixels above 0")
         if image_size % patch_size:
             raise UserError(
                 f"an image of {image_size} pixels cannot be cut into patches of {patch_size}: "

@@ -76,14 +76,22 @@ class Sidecars:
         if not path.is_file():
             return {}
         values: dict[str, Any] = {}
-        with path.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                study, value = _line(line, f"{path}, line {number}")
-                if study in values:
-                    raise DataError(f"{path}, line {number}: study '{study}' has a line already")
-                values[study] = value
+        number = 0
+        try:
+            with path.open(encoding="utf-8-sig") as lines:
+                for number, line in enumerate(lines, start=1):
+                    if not line.strip():
+                        continue
+                    study, value = _line(line, f"{path}, line {number}")
+                    if study in values:
+                        raise DataError(
+                            f"{path}, line {number}: study '{study}' has a line already"
+                        )
+                    values[study] = value
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}, after line {number}: is not UTF-8 ({error.reason}); save it as UTF-8"
+            ) from error
         return values
 
 

@@ -15,6 +15,8 @@ class Projections(JointSpace):
 
     def __init__(self, *, image_dim: int, text_dim: int, dim: int = 256) -> None:
         super().__init__()
+        if dim < 1:
+            raise ValueError(f"dim is {dim}; expected a width above 0")
         self.dim = dim
         self.image = nn.Linear(image_dim, dim)
         self.text = nn.Linear(text_dim, dim)

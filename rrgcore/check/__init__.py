@@ -58,6 +58,10 @@ def _plan(reader: Reader, components: Components) -> Plan | None:
         refuse_unknown_parts(reader, stage.freeze, parts, f"stages.{name}.freeze")
         refuse_unknown_parts(reader, stage.optimizer.lr_of, parts, f"stages.{name}.optimizer.lr_of")
     init = reader.mapping(values.get("init", {}), "init")
+    starts = {
+        part: str(reader.path(reader.value(str, source, f"init.{part}"), f"init.{part}"))
+        for part, source in init.items()
+    }
     refuse_unknown_parts(reader, init, parts, "init")
     refuse_unused_parts(components, [*filter(None, slots.values()), *objectives.values()])
     encoder, adapter, decoder = slots["encoder"], slots["adapter"], slots["decoder"]
@@ -85,7 +89,7 @@ def _plan(reader: Reader, components: Components) -> Plan | None:
         generation=generation,
         evaluation=evaluated,
         metrics=metrics,
-        init={part: reader.path(value, f"init.{part}") for part, value in init.items()},
+        init=starts,
     )
     refuse_missing_capabilities(components, plan)
     return plan

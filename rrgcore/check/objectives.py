@@ -1,12 +1,18 @@
 """The section `objectives`: components with a weight, and what they require of the model."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any, cast
 
 from rrgcore.check.components import Components
 from rrgcore.check.model import SLOTS
 from rrgcore.errors import a, did_you_mean
 from rrgcore.plan import Block, Plan
+
+COLUMNS = frozenset(
+    ("total", "loss", "lr", "gradient_norm", "stage", "epoch", "step", "split", "best")
+)
+"""What a line of metrics.jsonl says beside the objectives' losses."""
 
 
 def objectives_of(components: Components, value: Any) -> tuple[dict[str, Block], dict[str, float]]:
@@ -20,8 +26,14 @@ def objectives_of(components: Components, value: Any) -> tuple[dict[str, Block],
         if isinstance(item, Mapping):
             weight = reader.value(float, item.get("weight", 1.0), f"{address}.weight")
             item = {key: option for key, option in item.items() if key != "weight"}
-        if isinstance(weight, float) and weight < 0:
+        if isinstance(weight, float) and not 0 <= weight < inf:
             reader.problem(f"{address}.weight", f"expected a weight of at least 0, got {weight}")
+        if name in COLUMNS:
+            reader.problem(
+                address,
+                f"'{name}' is a column of metrics.jsonl already; give the objective another key, "
+                f"such as {{my_{name}: {{name: …}}}}",
+            )
         if block := components.block("objective", item, address, default=name):
             blocks[name] = block
             weights[name] = cast(float, weight)

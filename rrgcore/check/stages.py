@@ -1,5 +1,6 @@
 """The section `stages`: what each one says, and what it continues from the one before."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,12 @@ def stages_of(reader: Reader, value: Any, weights: Mapping[str, float]) -> dict[
     before: dict[str, Any] = {}
     for name, item in reader.mapping(value, "stages").items():
         address = f"stages.{name}"
+        if not re.fullmatch(r"[\w-]+", name) or name == "best":
+            reader.problem(
+                address,
+                f"'{name}' cannot be a folder below checkpoints/, where `best` is taken; expected "
+                "letters, digits, - and _",
+            )
         own = dict(reader.mapping(item, address))
         for key in ("optimizer", "schedule"):
             if isinstance(own.get(key), str):

@@ -26,6 +26,7 @@ NOT_BY_NAME = {
     "ChainedScheduler": "is made of other schedules",
     "LambdaLR": "is made of a function",
     "MultiplicativeLR": "is made of a function",
+    "CyclicLR": "may be made of a function; use CosineAnnealingWarmRestarts",
 }
 """Classes of torch that cannot be named in a stage, and why."""
 

@@ -102,6 +102,13 @@ def test_three_problems_read_as_they_should(tmp_path: Path, plugins: Discovered)
         ),
         ("evaluation.metrics.coco=off", "evaluation.select", "nothing: name a metric under"),
         ("init.encoder=weights.pth", "init.encoder", "is no run; expected run:PATH"),
+        ("stages.best={steps: 1}", "stages.best", "where `best` is taken"),
+        ("objectives.total={name: report}", "objectives.total", "is a column of metrics.jsonl"),
+        ("objectives.mim.weight=.nan", "objectives.mim.weight", "at least 0, got nan"),
+        ("init={encoder: 3}", "init.encoder", "got 3"),
+        ("model.shared.image_trunk.heads=0", "model.shared.image_trunk", "heads is 0"),
+        ("model.encoder.patch_size=0", "model.encoder", "patch_size is 0"),
+        ("model.shared.joint.dim=0", "model.shared.joint", "dim is 0"),
         ("init.encoder=run:nowhere", "init.encoder", "nowhere does not exist"),
         ("init.encodr=run:a", "init", "there is no part 'encodr'. Did you mean 'encoder'?"),
         (

@@ -208,6 +208,17 @@ def test_the_fingerprint_follows_each_sidecar(write):
     assert before["sidecars_sha256"] != after["sidecars_sha256"]
 
 
+def test_a_sidecar_that_is_not_utf8_is_named(write):
+    root = write(small())
+    add_sidecar(root, "labels", {"id": "a", "value": {"Edema": 1}})
+    path = root / "annotations" / "labels.jsonl"
+    path.write_bytes(path.read_bytes() + b"\xff\xfe")
+
+    (problem,) = R2GenDataset(root=str(root)).check_data()
+    assert problem.startswith(str(path))
+    assert "save it as UTF-8" in problem
+
+
 def test_views_may_come_from_a_sidecar_and_a_row_outranks_it(write):
     root = write(small())
     add_sidecar(
