@@ -49,13 +49,14 @@ def build_model(
     parts, objectives = builder.parts(plan), builder.objectives(plan)
     if load_weights:
         set_pretrained(plan, parts, objectives)
-    start_from(starts or {}, parts, objectives)
+    starts = starts or {}
+    # an objective waits for what it makes when it binds, its twin
+    later = {part: folder for part, folder in starts.items() if part.startswith("objectives.")}
+    start_from({k: v for k, v in starts.items() if k not in later}, parts, objectives)
     for name in plan.freeze:
         part_of(parts, objectives, name).requires_grad_(False)
     model = ReportModel(parts=parts, objectives=objectives)
-    # once more the objectives: only now they have their twins
-    own = {part: folder for part, folder in (starts or {}).items() if part.startswith("objectives")}
-    start_from(own, parts, objectives)
+    start_from(later, parts, objectives)
     return model
 
 

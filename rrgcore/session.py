@@ -124,7 +124,7 @@ class Session:
         if model is not None:
             collect("model", lambda: check_weights(plan, model))
         for part, source in plan.init.items():
-            collect(f"init.{part}", lambda source=source: checkpoint_of(source))  # type: ignore[misc]
+            collect(f"init.{part}", partial(checkpoint_of, source))
         if problems:
             raise RecipeError(self.recipe.source, list(dict.fromkeys(problems)))
         return plan

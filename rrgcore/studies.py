@@ -25,7 +25,9 @@ class Studies:
         self.dataset = dataset or make_dataset(plan)
         self._annotators = make_annotators(plan)
         self._of: dict[Split, list[Study]] = {}
-        self._annotated: dict[tuple[Split, tuple[type, ...], bool], list[Study]] = {}
+        self._annotated: dict[Split, list[Study]] = {}
+        self._gathered: dict[Split, set[type]] = {}
+        """The kinds that the annotated studies of a role carry."""
         self._images = ImageCache(self.dataset, size=plan.data.image_size)
         self._fitted: set[type] = set()
 
@@ -89,24 +91,31 @@ class Studies:
                 readers.setdefault(kind, []).append(slot)
         if not readers:
             return self[role]
-        key = (role, tuple(readers), make)
-        if key not in self._annotated:
-            for kind in readers:
-                if make and kind in self._annotators:
-                    self._fit(kind)
-            ways = {
-                kind: "; and ".join(self.plan.without(slot, kind) for slot in slots)
-                for kind, slots in readers.items()
-            }
-            self._annotated[key] = gather_annotations(
-                self.dataset,
-                self[role],
-                tuple(readers),
-                self._annotators,
-                make=make,
-                advice={kind: f"To do without it: {way}" for kind, way in ways.items()},
-            )
-        return self._annotated[key]
+        known = self._annotated.get(role, self[role])
+        gathered = self._gathered.setdefault(role, set())
+        wanted = {kind: slots for kind, slots in readers.items() if kind not in gathered}
+        if not wanted:
+            return known
+        for kind in wanted:
+            if make and kind in self._annotators:
+                self._fit(kind)
+        ways = {
+            kind: "; and ".join(self.plan.without(slot, kind) for slot in slots)
+            for kind, slots in wanted.items()
+        }
+        found = gather_annotations(
+            self.dataset,
+            known,
+            tuple(wanted),
+            # what an annotator has made already, the studies carry
+            {kind: each for kind, each in self._annotators.items() if kind not in gathered},
+            make=make,
+            advice={kind: f"To do without it: {way}" for kind, way in ways.items()},
+        )
+        if make:
+            self._annotated[role] = found
+            gathered.update(wanted)
+        return found
 
     def _fit(self, kind: type) -> None:
         """Let an annotator learn from the training split, after those whose work it reads."""
