@@ -8,13 +8,10 @@ from rrgcore.images import decode_image, read_image
 from rrgcore.interfaces import (
     Adapter,
     AlignmentObjective,
-    Annotator,
     Attends,
     Borrowed,
     ChecksTrainingSet,
     CrossModal,
-    DataChecks,
-    Dataset,
     Decoder,
     Embeds,
     EmbedsTokens,
@@ -24,7 +21,6 @@ from rrgcore.interfaces import (
     MaskingStrategy,
     Matches,
     MayLack,
-    Metric,
     OffersAlignment,
     Part,
     Prepares,
@@ -38,6 +34,18 @@ from rrgcore.interfaces import (
     VisualEncoder,
 )
 from rrgcore.plugins import API_VERSION as VERSION
+from rrgcore.published import Published, PublishedRow, PublishedTable
+from rrgcore.scoring import Metric, Pair, Scores, Terms, mean_terms
+from rrgcore.sources import Ledger, Source
+from rrgcore.study import ImageRef, Study
+from rrgcore.supply import (
+    AnnotationFile,
+    Annotator,
+    DataChecks,
+    Dataset,
+    HasAnnotationFiles,
+    KeepsRawReports,
+)
 from rrgcore.tokens import AbsentTokenizer, Tokenizer, WordTokenizer, load_tokenizer
 from rrgcore.types import (
     Batch,
@@ -45,13 +53,9 @@ from rrgcore.types import (
     Encoded,
     Generated,
     Generation,
-    ImageRef,
     Losses,
     MaskedText,
     ObjectiveOutput,
-    Pair,
-    Scores,
-    Study,
     Tokens,
     Visual,
     pad_sequences,
@@ -63,6 +67,7 @@ __all__ = [
     "Adapter",
     "AlignmentObjective",
     "Annotation",
+    "AnnotationFile",
     "Annotator",
     "Attends",
     "Batch",
@@ -84,11 +89,14 @@ __all__ = [
     "Features",
     "Generated",
     "Generation",
+    "HasAnnotationFiles",
     "ImageGivenText",
     "ImageMasking",
     "ImageRef",
     "JointSpace",
+    "KeepsRawReports",
     "Labels",
+    "Ledger",
     "Losses",
     "MaskedText",
     "MaskingStrategy",
@@ -103,10 +111,15 @@ __all__ = [
     "Parts",
     "Prepares",
     "Pretrained",
+    "Published",
+    "PublishedRow",
+    "PublishedTable",
     "RadGraph",
     "Reconstructs",
     "Scores",
+    "Source",
     "Study",
+    "Terms",
     "TextEncoder",
     "TextGivenImage",
     "TextMasking",
@@ -123,6 +136,7 @@ __all__ = [
     "decode_image",
     "encode_views",
     "load_tokenizer",
+    "mean_terms",
     "pad_sequences",
     "read_image",
 ]

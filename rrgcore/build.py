@@ -11,11 +11,8 @@ from rrgcore.features import Parts
 from rrgcore.interfaces import (
     Adapter,
     AlignmentObjective,
-    Annotator,
-    Dataset,
     Decoder,
     EmbedsTokens,
-    Metric,
     OffersAlignment,
     Part,
     TextEncoder,
@@ -25,8 +22,10 @@ from rrgcore.model import ReportModel, part_of
 from rrgcore.plan import Block, Plan, Ref, problem_at
 from rrgcore.pretrained import set_pretrained, start_from
 from rrgcore.recipe import Recipe
+from rrgcore.scoring import Metric
 from rrgcore.settings import DataSettings
 from rrgcore.signatures import options_of
+from rrgcore.supply import Annotator, Dataset
 from rrgcore.tokenizers import Tokenizers
 from rrgcore.tokens import Tokenizer, load_tokenizer
 

@@ -3,10 +3,9 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,72 +13,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rrgcore.errors import RunError
+from rrgcore.files import written_whole
 
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 ALIASES = "aliases"
 """The key of a model file's metadata under which the other names of shared tensors stand."""
-
-
-@contextmanager
-def written_whole(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into; it takes the name `folder` only when everything is written."""
-    beside = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        yield beside
-        if folder.exists():
-            gone = _replaced(folder)
-            shutil.rmtree(gone, ignore_errors=True)
-            folder.rename(gone)
-            beside.rename(folder)
-            shutil.rmtree(gone)
-        else:
-            beside.rename(folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
-
-
-def settle(folder: Path) -> None:
-    """Give a folder its name back, if power failed between the two renames of `written_whole`."""
-    if not folder.exists() and _replaced(folder).exists():
-        _replaced(folder).rename(folder)
-
-
-def _replaced(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.replaced")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all, even if power fails."""
-    beside = path.with_name(f".{path.name}.writing")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        # else the new name may reach the disk before the text does, and the file is empty
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file that is there whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that a run has written; raises RunError where it is damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is not there") from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged ({error})") from error
-    if not isinstance(found, dict):
-        raise RunError(f"{path} is damaged (it holds no JSON object)")
-    return cast(dict[str, Any], found)
 
 
 def save_model(folder: Path, model: nn.Module) -> None:

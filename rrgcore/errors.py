@@ -23,7 +23,16 @@ class PluginError(UserError):
 
 @final
 class DataError(UserError):
-    """A study, image, report or annotation that is missing or unreadable."""
+    """A study, image, report or annotation that is missing or unreadable.
+
+    One that tells of several things at once has each of them in `problems`, and in `rest` what can
+    be used without them, if anything.
+    """
+
+    def __init__(self, text: str, *, problems: Sequence[str] = (), rest: object = None) -> None:
+        super().__init__(text)
+        self.problems = tuple(problems)
+        self.rest = rest
 
 
 @final

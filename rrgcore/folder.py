@@ -11,10 +11,10 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from pathlib import Path
-from typing import IO, Any, Literal, final
+from typing import Any, Literal, final
 
-from rrgcore.checkpoint import read_json, write_json, write_text
 from rrgcore.errors import RunError
+from rrgcore.files import lock_file, read_json, write_json, write_text
 from rrgcore.recipe import Recipe, dump_recipe
 
 State = Literal["running", "finished", "stopped"]
@@ -97,7 +97,7 @@ class RunFolder:
             yield
             return
         with (self.path / LOCK).open("w") as file:
-            if not _lock(file):
+            if not lock_file(file):
                 raise RunError(f"{self.path} is in use: another rrg is running in it")
             try:
                 yield
@@ -111,7 +111,7 @@ class RunFolder:
         if not path.is_file():
             return False
         with path.open("w") as file:
-            return not _lock(file)
+            return not lock_file(file)
 
     def update(self, **facts: Any) -> None:
         """Add to run.json."""
@@ -199,21 +199,6 @@ class RunFolder:
         if self.writes:
             with (self.path / name).open("a", encoding="utf-8") as file:
                 file.write(_line(entry))
-
-
-def _lock(file: IO[str]) -> bool:
-    """Lock a file until it is closed; the system lets go of it when a process dies."""
-    try:
-        import fcntl  # not on Windows
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
 
 
 def check_writable(path: Path) -> None:

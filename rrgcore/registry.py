@@ -3,22 +3,30 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import final
+from typing import cast, final
 
 from rrgcore.errors import PluginError, RegistryError, did_you_mean
 
 KINDS: Mapping[str, str] = {
-    "encoder": "VisualEncoder",
-    "adapter": "Adapter",
-    "objective": "AlignmentObjective",
-    "masking": "MaskingStrategy",
-    "decoder": "Decoder",
-    "part": "Part",
-    "dataset": "Dataset",
-    "metric": "Metric",
-    "annotator": "Annotator",
+    "encoder": "rrgcore.interfaces:VisualEncoder",
+    "adapter": "rrgcore.interfaces:Adapter",
+    "objective": "rrgcore.interfaces:AlignmentObjective",
+    "masking": "rrgcore.interfaces:MaskingStrategy",
+    "decoder": "rrgcore.interfaces:Decoder",
+    "part": "rrgcore.interfaces:Part",
+    "dataset": "rrgcore.supply:Dataset",
+    "source": "rrgcore.sources:Source",
+    "metric": "rrgcore.scoring:Metric",
+    "published": "rrgcore.published:Published",
+    "annotator": "rrgcore.supply:Annotator",
 }
-"""Each kind and the name of its abstract class in `rrgcore.interfaces`."""
+"""Each kind and where its abstract class is; those of scores and data import no torch."""
+
+
+def base_of(kind: str) -> type:
+    """Import the abstract class of a kind."""
+    module, _, name = KINDS[kind].partition(":")
+    return cast(type, getattr(import_module(module), name))
 
 
 @final
@@ -92,8 +100,6 @@ class Registry:
 
         Where its module cannot be imported that is a PluginError, chained to what it raised.
         """
-        from rrgcore import interfaces  # imports torch, which listing components must not
-
         entry = self.entry(kind, name)
         component = entry.component
         module, _, attribute = component.target.partition(":")
@@ -110,7 +116,7 @@ class Registry:
                 f"{kind} '{name}' is declared as {component.target}, "
                 f"but '{module}' has no '{attribute}'"
             )
-        base = getattr(interfaces, KINDS[kind])
+        base = base_of(kind)
         if not (isinstance(cls, type) and issubclass(cls, base)):
             raise RegistryError(
                 f"{kind} '{name}' is declared as {component.target}, which is not a {base.__name__}"

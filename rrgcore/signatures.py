@@ -4,6 +4,7 @@ components.
 
 import inspect
 import json
+import sys
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,9 @@ from functools import cache
 from typing import Any, Literal, Union, cast, final, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from torch import nn
 
-from rrgcore import interfaces
 from rrgcore.errors import a
-from rrgcore.registry import KINDS
+from rrgcore.registry import KINDS, base_of
 from rrgcore.tokens import Tokenizer
 
 WIRING: Mapping[str, str] = {
@@ -54,8 +53,12 @@ class Option:
         """The kind and class of a nested component, where the annotation is one."""
         for candidate in (self.annotation, *_members(self.annotation)):
             if isinstance(candidate, type):
-                for kind, base in KINDS.items():
-                    if issubclass(candidate, getattr(interfaces, base)):
+                for kind, where in KINDS.items():
+                    # of what nobody has imported, nothing is a subclass: options of a source import
+                    # no torch
+                    if where.partition(":")[0] not in sys.modules:
+                        continue
+                    if issubclass(candidate, base_of(kind)):
                         return kind, candidate
         return None
 
@@ -105,7 +108,8 @@ def describe(annotation: Any) -> str:
 def options_of(cls: type) -> Mapping[str, Option]:
     """Return the options of a class; asserts the house rule that constructors are keyword-only."""
     constructor = cast(Any, cls).__init__
-    if constructor in (object.__init__, nn.Module.__init__):  # none of its own
+    whose = getattr(constructor, "__module__", None)  # torch may never have been imported
+    if constructor is object.__init__ or whose == "torch.nn.modules.module":  # none of its own
         return {}
     hints = get_type_hints(constructor)
     found: dict[str, Option] = {}

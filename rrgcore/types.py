@@ -6,44 +6,11 @@ encoder, `e` width the decoder reads, `k` joint space, `m` gathered items, `h w`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, TypeVar, cast, final
+from typing import Any, final
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-
-from rrgcore.chest import View
-
-A = TypeVar("A")
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class ImageRef:
-    """Where one image is; only the dataset that made it can open it."""
-
-    where: str
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Study:
-    """One examination, before any tensor."""
-
-    id: str
-    images: tuple[ImageRef, ...]
-    views: tuple[View, ...]
-    report: str | None = None
-    """None when there is none yet (prediction)."""
-    annotations: Mapping[type, Any] = field(default_factory=dict)
-
-    def __getitem__(self, kind: type[A]) -> A:
-        """Return the annotation of a class: `study[RadGraph]` is a RadGraph."""
-        return cast(A, self.annotations[kind])
-
-    def annotated(self, annotations: Mapping[type, Any]) -> "Study":
-        """Return the same study with more annotations."""
-        return replace(self, annotations={**self.annotations, **annotations})
 
 
 @final
@@ -215,27 +182,6 @@ class Losses:
 
     total: Float[Tensor, ""]
     outputs: Mapping[str, ObjectiveOutput]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A report that was written and the one that should have been."""
-
-    id: str
-    prediction: str
-    reference: str
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Named numbers, and what makes them comparable with others."""
-
-    values: Mapping[str, float]
-    fingerprint: str
-    missing: Mapping[str, str] = field(default_factory=dict)
-    """A number that was not computed: why, and the remedy."""
 
 
 def pad_sequences(rows: Sequence[Sequence[int]], value: int) -> Int[Tensor, "b t"]:

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, cast, final
+from typing import Any, final
 
-from rrgcore import interfaces
 from rrgcore.check.reader import Reader
 from rrgcore.errors import PluginError, RegistryError, a, did_you_mean
 from rrgcore.interfaces import Part
 from rrgcore.plan import Block, Ref
-from rrgcore.registry import KINDS, Registry
+from rrgcore.registry import Registry, base_of
 from rrgcore.signatures import Option, has_option, options_of
 
 
@@ -43,7 +42,7 @@ class Components:
 
         `default` is its name where the block gives none.
         """
-        wanted = cast(type, getattr(interfaces, KINDS[kind]))
+        wanted = base_of(kind)
         found = self._component(kind, value, address, wanted, default)
         if isinstance(found, Ref):
             self.reader.problem(

@@ -10,7 +10,6 @@ from rrgcore.interfaces.capabilities import (
     Attends,
     ChecksTrainingSet,
     CrossModal,
-    DataChecks,
     Embeds,
     EmbedsTokens,
     ImageGivenText,
@@ -34,26 +33,15 @@ from rrgcore.interfaces.nouns import (
     TextMasking,
     VisualEncoder,
 )
-from rrgcore.interfaces.supporting import (
-    Annotator,
-    Dataset,
-    JointSpace,
-    Metric,
-    Part,
-    Trunk,
-    TrunkCache,
-)
+from rrgcore.interfaces.supporting import JointSpace, Part, Trunk, TrunkCache
 
 __all__ = [
     "Adapter",
     "AlignmentObjective",
-    "Annotator",
     "Attends",
     "Borrowed",
     "ChecksTrainingSet",
     "CrossModal",
-    "DataChecks",
-    "Dataset",
     "Decoder",
     "Embeds",
     "EmbedsTokens",
@@ -64,7 +52,6 @@ __all__ = [
     "MaskingStrategy",
     "Matches",
     "MayLack",
-    "Metric",
     "OffersAlignment",
     "Part",
     "Prepares",

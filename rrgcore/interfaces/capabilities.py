@@ -1,19 +1,16 @@
 """What else a component can do: inherited beside its kind, asked for by `isinstance`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
 from jaxtyping import Bool, Float, Int
 from numpy.random import Generator
 from torch import Tensor, nn
 
+from rrgcore.study import Study
 from rrgcore.tokens import Tokenizer
-from rrgcore.types import (
-    Encoded,
-    Study,
-    Tokens,
-)
+from rrgcore.types import Encoded, Tokens
 
 if TYPE_CHECKING:
     from rrgcore.features import Features
@@ -135,16 +132,6 @@ class OffersAlignment(ABC):
     """
 
     alignment_dim: int | None
-
-
-class DataChecks(ABC):
-    """A dataset that can look for everything that is wrong with its data, every image opened."""
-
-    @abstractmethod
-    def check_data(self, *, progress: Callable[[int, int], None] | None = None) -> list[str]:
-        """Return a sentence for each problem; `progress` is told how many studies of how many are
-        done.
-        """
 
 
 class CrossModal(ABC):

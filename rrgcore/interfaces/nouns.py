@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from numpy.random import Generator
 from torch import Tensor, nn
 
+from rrgcore.study import Study
 from rrgcore.tokens import Tokenizer
 from rrgcore.types import (
     Decoded,
@@ -17,7 +18,6 @@ from rrgcore.types import (
     Generation,
     MaskedText,
     ObjectiveOutput,
-    Study,
     Tokens,
     Visual,
 )

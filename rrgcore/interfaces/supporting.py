@@ -1,19 +1,10 @@
 """The kinds that support the five nouns: parts, trunks, annotators, data sets, metrics."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TypeVar
 
-import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-
-from rrgcore.types import (
-    ImageRef,
-    Pair,
-    Scores,
-    Study,
-)
 
 A = TypeVar("A")
 
@@ -94,57 +85,3 @@ class Trunk(Part):
         causal: bool = False,
     ) -> Float[Tensor, "b l heads n m"]:
         """Return the cross-attention weights of every layer that has cross-attention."""
-
-
-class Annotator(ABC):
-    """Makes one typed annotation a study; used by recipes, by metrics, and to write sidecars."""
-
-    writes: ClassVar[type]
-    reads: ClassVar[tuple[type, ...]] = ()
-    """Annotation classes that studies carry already when it is asked."""
-
-    def fit(self, studies: Iterable[Study]) -> None:  # noqa: B027  most learn nothing
-        """Learn from the training split, whose studies carry what it reads; before it annotates.
-
-        Provisional: nothing learned is saved. A run that goes on, and one that is evaluated, learns
-        it again from the training split, so the same studies must teach it the same.
-        """
-
-    @abstractmethod
-    def annotate(self, studies: Iterable[Study]) -> Iterator[Any]:
-        """Yield an annotation for each study, in order."""
-
-
-class Dataset(ABC):
-    """Studies by split, images on demand."""
-
-    caution: ClassVar[str] = ""
-    """What must be said beside every number that is measured on it."""
-
-    @abstractmethod
-    def studies(self, split: str) -> Sequence[Study]:
-        """List the studies of "train", "val" or "test"; cheap, no image is opened."""
-
-    @abstractmethod
-    def open(self, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
-        """Read one image as 8-bit grey; raises DataError naming the file."""
-
-    def annotation(self, study: Study, kind: type[A]) -> A | None:
-        """Return what the data itself knows of a study, or None."""
-        return None
-
-    def fingerprint(self) -> Mapping[str, Any]:
-        """Return what identifies the data, for the run's record."""
-        return {}
-
-
-class Metric(ABC):
-    """Pairs in, named numbers with a fingerprint out; corpus level, on the gathered whole."""
-
-    @abstractmethod
-    def score(self, pairs: Sequence[Pair], *, quick: bool = False) -> Scores:
-        """Score a corpus; `quick` leaves out what is slow (while training)."""
-
-    def score_all(self, systems: Mapping[str, Sequence[Pair]]) -> Mapping[str, Scores]:
-        """Score several systems on the same references at once, where that is cheaper."""
-        return {name: self.score(pairs) for name, pairs in systems.items()}

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rrgcore.interfaces import Annotator
+from rrgcore.supply import Annotator
 from rrgcore.testing.subject import Subject
 
 ANNOTATION = ("slug", "from_json", "to_json")

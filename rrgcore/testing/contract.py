@@ -9,6 +9,7 @@ import torch
 from rrgcore.features import Parts
 from rrgcore.plugins import Discovered, discover
 from rrgcore.signatures import check_value, options_of
+from rrgcore.study import Study
 from rrgcore.testing.adapters import check_adapter
 from rrgcore.testing.annotators import check_annotator
 from rrgcore.testing.datasets import check_dataset
@@ -18,9 +19,10 @@ from rrgcore.testing.maskings import check_masking
 from rrgcore.testing.metrics import check_metric
 from rrgcore.testing.objectives import check_objective
 from rrgcore.testing.parts import check_part
+from rrgcore.testing.published import check_published
 from rrgcore.testing.samples import make_studies
+from rrgcore.testing.sources import check_source
 from rrgcore.testing.subject import Subject
-from rrgcore.types import Study
 
 CHECKS: Mapping[str, Callable[[Subject], None]] = {
     "encoder": check_encoder,
@@ -30,7 +32,9 @@ CHECKS: Mapping[str, Callable[[Subject], None]] = {
     "decoder": check_decoder,
     "part": check_part,
     "dataset": check_dataset,
+    "source": check_source,
     "metric": check_metric,
+    "published": check_published,
     "annotator": check_annotator,
 }
 """For each kind, what its components must do."""

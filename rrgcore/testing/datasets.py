@@ -1,4 +1,4 @@
-"""The contract of a data set."""
+"""The contract of a data set, and what a source shares of it."""
 
 import json
 from collections.abc import Sequence
@@ -8,13 +8,15 @@ import numpy as np
 
 from rrgcore.annotations import Boxes, Labels, NGrams, RadGraph
 from rrgcore.chest import VIEWS
-from rrgcore.interfaces import Dataset
+from rrgcore.sources import Source
+from rrgcore.study import ImageRef, Study
+from rrgcore.supply import Dataset
 from rrgcore.testing.annotators import check_round_trip
 from rrgcore.testing.subject import Subject
-from rrgcore.types import Study
 
 SPLITS = ("train", "val", "test")
 MOST_IMAGES = 4
+Opens = Dataset | Source
 KINDS: tuple[type, ...] = (RadGraph, Labels, NGrams, Boxes)
 
 
@@ -29,7 +31,7 @@ def check_dataset(s: Subject) -> None:
     twice = sorted({id for id in ids if ids.count(id) > 1}) if len(set(ids)) < len(ids) else []
     s.expect(not twice, f"lists study '{twice[0] if twice else ''}' twice: ids are unique")
     for study in studies:
-        _check_study(s, study)
+        check_study(s, study)
     other: Dataset = s.build(seed=1)
     for split in SPLITS:
         again = [study.id for study in other.studies(split)]
@@ -39,7 +41,7 @@ def check_dataset(s: Subject) -> None:
         )
     images = [image for study in studies for image in study.images]
     for image in images[:MOST_IMAGES]:
-        _check_image(s, dataset, other, image)
+        check_image(s, dataset, other, image)
     for study in studies[:MOST_IMAGES]:
         for kind in KINDS:
             _check_annotation(s, dataset, study, kind)
@@ -60,7 +62,8 @@ def _studies(s: Subject, dataset: Dataset, split: str) -> Sequence[Study]:
     return found
 
 
-def _check_study(s: Subject, study: Study) -> None:
+def check_study(s: Subject, study: Study) -> None:
+    """Check a study's id, images, views and report."""
     s.expect(isinstance(study.id, str) and bool(study.id), f"a study has the id {study.id!r}")
     s.expect(bool(study.images), f"study '{study.id}' has no image")
     s.expect(
@@ -76,7 +79,8 @@ def _check_study(s: Subject, study: Study) -> None:
     )
 
 
-def _check_image(s: Subject, dataset: Dataset, other: Dataset, image: Any) -> None:
+def check_image(s: Subject, dataset: Opens, other: Opens, image: ImageRef) -> None:
+    """Check that an image is grey of 8 bits, and the same when it is opened again."""
     with s.trying(f"open('{image.where}')"):
         one, two = dataset.open(image), other.open(image)
     s.expect(

@@ -10,9 +10,11 @@ from numpy.random import Generator
 
 from rrgcore.annotations import Boxes, Labels
 from rrgcore.data import study_rng
-from rrgcore.interfaces import Dataset, ImageMasking, TextMasking
+from rrgcore.interfaces import ImageMasking, TextMasking
+from rrgcore.study import ImageRef, Study
+from rrgcore.supply import Dataset
 from rrgcore.tokens import Tokenizer
-from rrgcore.types import ImageRef, MaskedText, Study
+from rrgcore.types import MaskedText
 
 
 @final

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from rrgcore.interfaces import Metric
+from rrgcore.scoring import Metric, Pair, Scores
 from rrgcore.testing.subject import Subject
-from rrgcore.types import Pair, Scores
 
 
 def check_metric(s: Subject) -> None:
@@ -16,6 +15,9 @@ def check_metric(s: Subject) -> None:
     s.expect(len(set(reports)) > 1, "give studies that differ in their reports")
     same = _pairs(reports, reports)
     wrong = _pairs(reports, [*reports[1:], reports[0]])
+    # often, so that no word of theirs is rare
+    with s.trying("fit"):
+        metric.fit(reports * 10)
     with s.trying("score"):
         best, other = metric.score(same), metric.score(wrong)
     for scores in (best, other):
@@ -65,6 +67,13 @@ def _check_scores(s: Subject, scores: Any) -> None:
         s.expect(
             isinstance(value, float) and isfinite(value),
             f"'{name}' is {value!r}; expected a finite float",
+        )
+    for name, terms in scores.terms.items():
+        s.expect(name in scores.values, f"it has terms of '{name}' and no such value")
+        total = float(terms.value(terms.rows.sum(0)))
+        s.expect(
+            abs(total - scores.values[name]) < 1e-9,
+            f"the terms of '{name}' add up to {total!r}, and its value is {scores.values[name]!r}",
         )
     s.expect(
         isinstance(scores.fingerprint, str) and bool(scores.fingerprint.strip()),

@@ -8,10 +8,12 @@ import numpy as np
 from rrgcore.annotations import Box, Boxes, Entity, Labels, NGrams, RadGraph
 from rrgcore.chest import View
 from rrgcore.data import Collator, ImageCache, study_rng
-from rrgcore.interfaces import Dataset, Prepares
+from rrgcore.interfaces import Prepares
+from rrgcore.study import ImageRef, Study
+from rrgcore.supply import Dataset
 from rrgcore.testing.fake_data import FakeDataset
 from rrgcore.tokens import Tokenizer, WordTokenizer
-from rrgcore.types import Batch, ImageRef, Study
+from rrgcore.types import Batch
 
 HALF = (0.5, 0.5, 0.5)
 ANATOMY = {"heart", "lungs", "lung", "pleural", "mediastinum"}

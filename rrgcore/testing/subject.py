@@ -13,10 +13,11 @@ from rrgcore.features import Parts
 from rrgcore.interfaces import Lacks, Prepares, TextMasking, check_capability
 from rrgcore.registry import Registry
 from rrgcore.signatures import Option, check_value, has_option, options_of
+from rrgcore.study import Study
 from rrgcore.testing.fake_networks import make_parts
 from rrgcore.testing.samples import make_batch, make_rngs, make_tokenizer
 from rrgcore.testing.surroundings import SIZES, Surroundings
-from rrgcore.types import Batch, Study
+from rrgcore.types import Batch
 
 R = TypeVar("R")
 

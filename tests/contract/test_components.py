@@ -8,9 +8,14 @@ import pytest
 
 from rrgcore import Component, discover
 from rrgcore.registry import KINDS
-from rrgcore.testing import check_component, make_study
+from rrgcore.testing import check_component, make_studies, make_study
 
 from ..conftest import write_r2gen
+from ..data.mimic import write_mimic
+from ..data.openi import write_openi
+from ..data.tables import write_reports
+from ..knowledge.tables import write_label_table
+from ..knowledge.tiny_chexbert import write_chexbert
 
 NAMES = Path(__file__).parent / "components.txt"
 FOUND = discover()
@@ -24,10 +29,20 @@ OURS = {
 
 OPTIONS: Mapping[str, Callable[[Path], Mapping[str, Any]]] = {
     "adapter identity": lambda _: {"image_dim": 16, "visual_dim": 16},
+    "annotator chexbert": write_chexbert,
+    "annotator label_table": lambda folder: {
+        "path": write_label_table(folder / "labels.csv", [study.id for study in make_studies()])
+    },
     "dataset phantom": lambda _: {"train": 3, "val": 2, "test": 2, "lateral": True},
     "dataset r2gen": lambda folder: {"root": str(write_r2gen(folder / "r2gen"))},
+    "dataset table": lambda folder: {"root": str(write_reports(folder / "table"))},
     "encoder vit": lambda _: {"patch_size": 8},
-    "metric coco": lambda _: {"meteor": False},  # Java takes seconds; tests/metrics has it
+    "metric clinical": lambda _: {"labeler": "rules"},
+    # Java takes seconds; tests/metrics has it
+    **{
+        f"metric {name}": lambda _: {"meteor": False}
+        for name in ("coco", "cxrmate", "r2gen", "r2gen-full", "radeval", "raw")
+    },
     "metric phantom_findings": lambda _: {
         "studies": [
             make_study("a", report="small left pleural effusion ."),
@@ -36,6 +51,8 @@ OPTIONS: Mapping[str, Callable[[Path], Mapping[str, Any]]] = {
         ]
     },
     "part transformer": lambda _: {"dim": 16, "depth": 2, "heads": 2, "cross_layers": "all"},
+    "source iu_xray": lambda folder: {"root": str(write_openi(folder / "openi"))},
+    "source mimic_cxr": lambda folder: {"root": str(write_mimic(folder / "mimic"))},
 }
 """What is needed beyond defaults and fakes: a size that has none, data on disk."""
 

@@ -18,14 +18,11 @@ from rrgcore.checkpoint import (
     load_model,
     load_optimizer,
     load_part,
-    read_json,
     save_model,
     save_optimizer,
-    settle,
-    write_text,
-    written_whole,
 )
 from rrgcore.errors import RunError
+from rrgcore.files import read_json, settle, write_text, written_whole
 from rrgcore.plugins import Discovered
 from rrgcore.session import Run
 

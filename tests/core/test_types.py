@@ -9,16 +9,8 @@ import torch
 
 from rrgcore.annotations import Labels
 from rrgcore.errors import DataError
-from rrgcore.types import (
-    Batch,
-    Encoded,
-    ImageRef,
-    MaskedText,
-    Study,
-    Tokens,
-    move,
-    pad_sequences,
-)
+from rrgcore.study import ImageRef, Study
+from rrgcore.types import Batch, Encoded, MaskedText, Tokens, move, pad_sequences
 
 STUDY = Study("s1", (ImageRef("s1/0.png"),), ("frontal",), "the heart is normal .")
 
