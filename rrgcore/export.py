@@ -1,30 +1,27 @@
 """A dataset as files: its studies in R2Gen's layout (Chen et al., 2020)."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, final, get_args
-from urllib.parse import quote
+from typing import final
 
 import numpy as np
 from PIL import Image
 
 from rrgcore.annotations import Annotation, Boxes, Labels, NGrams, RadGraph
-from rrgcore.checkpoint import write_json, written_whole
 from rrgcore.cleaning import is_empty
 from rrgcore.errors import DataError, UserError
-from rrgcore.images import SMALLEST_SIDE
-from rrgcore.interfaces import Dataset
+from rrgcore.files import written_whole
+from rrgcore.layout import IMAGES, SPLITS, LayoutWriter, check_free, check_readable, folder_name
 from rrgcore.settings import Split
-from rrgcore.types import ImageRef, Study
+from rrgcore.study import ImageRef, Study
+from rrgcore.supply import Dataset
 
 KINDS: tuple[type, ...] = (RadGraph, Labels, Boxes, NGrams)
 """The annotations that a dataset is asked for; others are written where studies carry them."""
 
-Splits = Mapping[str, Sequence[Study]]
+Splits = Mapping[Split, Sequence[Study]]
 Progress = Callable[[int, int], None]
 
 
@@ -53,30 +50,14 @@ def export_dataset(
     holds something or cannot be written.
     """
     folder = Path(folder).expanduser()
-    studies = {split: dataset.studies(split) for split in get_args(Split)}
+    studies = {split: dataset.studies(split) for split in SPLITS}
     _check_studies([study for each in studies.values() for study in each])
     try:
-        _check_free(folder)
+        check_free(folder)
         with written_whole(folder.resolve()) as beside:
             return _write(dataset, studies, beside, progress)
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error}); name another folder") from error
-
-
-def _check_free(folder: Path) -> None:
-    if not folder.is_dir():
-        if folder.exists():
-            raise UserError(f"{folder} is a file; name a folder that does not exist yet")
-        return
-    if there := sorted(path.name for path in folder.iterdir()):
-        others = f" and {len(there) - 1:,} more" if len(there) > 1 else ""
-        raise UserError(
-            f"{folder} is not empty: it holds {there[0]}{others}. Name a folder that does not "
-            "exist yet, or an empty one"
-        )
-    if folder.samefile(Path.cwd()):
-        # it will be replaced, and whoever stands in it would see the old one
-        raise UserError(f"{folder} is the folder that you are in; name one below it")
 
 
 def _check_studies(studies: Sequence[Study]) -> None:
@@ -98,31 +79,26 @@ def _check_studies(studies: Sequence[Study]) -> None:
 
 
 def _write(dataset: Dataset, studies: Splits, folder: Path, progress: Progress | None) -> Exported:
-    rows: dict[str, list[Mapping[str, Any]]] = {split: [] for split in studies}
     everything = [(split, study) for split, each in studies.items() for study in each]
-    with _Sidecars(folder / "annotations") as sidecars:
+    with LayoutWriter(folder) as layout:
         for done, (split, study) in enumerate(everything, start=1):
-            paths = list(_write_images(dataset, study, folder / "images"))
-            row = {"id": study.id, "report": study.report, "image_path": paths}
-            rows[split].append({**row, "views": list(study.views)})
-            for annotation in _annotations(dataset, study):
-                sidecars.add(study, annotation)
+            paths = list(_write_images(dataset, study, folder / IMAGES))
+            layout.add(split, study, paths, _annotations(dataset, study))
             if progress is not None:
                 progress(done, len(everything))
-    write_json(folder / "annotation.json", rows)
-    partial = sidecars.drop_partial(len(everything))
+        written = layout.finish(keep_partial=False)
+    partial = {slug: n for slug, n in written.annotations.items() if n < len(everything)}
     return Exported(
-        studies={split: len(each) for split, each in studies.items()},
-        images=sum(len(row["image_path"]) for each in rows.values() for row in each),
-        annotations=tuple(slug for slug in sidecars.counts if slug not in partial),
+        studies=written.studies,
+        images=written.images,
+        annotations=tuple(slug for slug in written.annotations if slug not in partial),
         partial=partial,
     )
 
 
 def _write_images(dataset: Dataset, study: Study, folder: Path) -> Iterator[str]:
     """Write a study's images; yield where, from the folder."""
-    name = quote(study.id, safe=" ")  # an id may be a path, or what no file system takes
-    name = name.replace(".", "%2E", 1) if name.startswith(".") else name
+    name = folder_name(study.id)
     (folder / name).mkdir(parents=True)
     for number, image in enumerate(study.images):
         path = f"{name}/{number}.png"
@@ -136,12 +112,7 @@ def _write_images(dataset: Dataset, study: Study, folder: Path) -> Iterator[str]
 def _open(dataset: Dataset, image: ImageRef) -> Image.Image:
     pixels = dataset.open(image)
     assert pixels.dtype == np.uint8, "a dataset opens images as 8-bit grey"
-    if min(pixels.shape) < SMALLEST_SIDE:
-        height, width = pixels.shape
-        raise DataError(
-            f"image {image.where}: is {width} × {height} pixels; expected at least "
-            f"{SMALLEST_SIDE} × {SMALLEST_SIDE}, or it cannot be read back"
-        )
+    check_readable(pixels, image.where)
     return Image.fromarray(pixels)
 
 
@@ -152,42 +123,3 @@ def _annotations(dataset: Dataset, study: Study) -> Iterator[Annotation]:
         found = dataset.annotation(study, kind) if carried is None else carried
         if isinstance(found, Annotation):
             yield found
-
-
-@final
-class _Sidecars:
-    """The annotation files, each made when its first line comes, a line a study."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.counts: Counter[str] = Counter()
-        self._files: dict[str, IO[str]] = {}
-        self._open = ExitStack()
-
-    def __enter__(self) -> "_Sidecars":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    def add(self, study: Study, annotation: Annotation) -> None:
-        slug = annotation.slug
-        if slug not in self._files:
-            self.folder.mkdir(exist_ok=True)
-            file = self._path(slug).open("w", encoding="utf-8")
-            self._files[slug] = self._open.enter_context(file)
-        line = {"id": study.id, "value": annotation.to_json()}
-        self._files[slug].write(json.dumps(line, ensure_ascii=False) + "\n")
-        self.counts[slug] += 1
-
-    def drop_partial(self, total: int) -> dict[str, int]:
-        """Take away the files that lack a study; return how many each has."""
-        partial = {slug: count for slug, count in self.counts.items() if count < total}
-        for slug in partial:
-            self._path(slug).unlink()
-        if partial and len(partial) == len(self.counts):
-            self.folder.rmdir()
-        return partial
-
-    def _path(self, slug: str) -> Path:
-        return self.folder / f"{slug}.jsonl"

@@ -2,29 +2,21 @@
 
 One reading for every data set: whatever the file holds becomes grey, 8 bits, upright. Images are
 resized to a square, never cropped or flipped: a crop moves the anatomy that priors and boxes rely
-on, and a flip makes "left" in the report a lie.
+on, and a flip alone makes "left" in the report a lie (`rrgcore.augment` does both).
 """
 
 import struct
 import zlib
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
+from rrgcore.dicom import decode_dicom, is_dicom
 from rrgcore.errors import DataError
-
-SMALLEST_SIDE = 16
-"""Pixels; what is smaller is a placeholder, not an X-ray."""
-LARGEST_AREA = 80_000_000
-"""Pixels; four times the largest detector. PIL's own limit is a little higher."""
-WINDOW = (0.1, 99.9)
-"""Percentiles of a deep image's values that become black and white."""
+from rrgcore.grey import TOO_LARGE, check_size, stretch
 
 _PHOTOMETRIC = 262  # the TIFF tag PhotometricInterpretation; 0: WhiteIsZero
 
@@ -41,7 +33,7 @@ _BROKEN = (
     struct.error,
     zlib.error,
 )
-_FORMATS = "PNG, JPEG, TIFF or another format that Pillow reads"
+_FORMATS = "PNG, JPEG, TIFF or another format that Pillow reads, or DICOM"
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w"]:
@@ -63,18 +55,21 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
     Colour becomes luma, transparency is laid over black, EXIF orientation is applied, and of
     several frames the first is taken. An image of more than 8 bits is rescaled: its 0.1th
     percentile becomes black, its 99.9th white, so that a dead pixel does not set the window of the
-    whole picture. An 8-bit image keeps its values.
+    whole picture. An 8-bit image keeps its values. DICOM is shown as its file says
+    (`rrgcore.dicom`).
     """
     if not data:
         raise DataError(f"image {name}: is empty (0 bytes); copy or download it again")
+    if is_dicom(data, name):
+        return decode_dicom(data, name=name)
     try:
         with Image.open(BytesIO(data)) as image:
-            _check_size(image.size, name)
+            check_size(image.size, name)
             image.load()
             upright = ImageOps.exif_transpose(image)
             white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"image {name}: {_too_large()} ({error})") from error
+        raise DataError(f"image {name}: {TOO_LARGE} ({error})") from error
     except UnidentifiedImageError as error:
         raise DataError(f"image {name}: {_unknown(data)}") from error
     except _BROKEN as error:
@@ -83,7 +78,7 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
         ) from error
     if not upright.mode.startswith(("I", "F")):
         return _grey(upright)
-    grey = _windowed(np.asarray(upright), name)
+    grey = stretch(np.asarray(upright), name)
     # Pillow inverts such TIFFs of 8 bits itself, and deeper ones not
     return 255 - grey if white_is_zero else grey
 
@@ -96,30 +91,6 @@ def resize(image: UInt8[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "{si
     return np.asarray(small)
 
 
-def normalise(
-    images: UInt8[Tensor, "*b h w"], mean: Sequence[float], std: Sequence[float]
-) -> Float[Tensor, "*b 3 h w"]:
-    """Return grey images as three channels of `(value / 255 - mean) / std`, in one pass."""
-    scale = 1 / (255 * torch.tensor(std)).view(3, 1, 1)
-    shift = (-torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1)
-    return torch.addcmul(shift, images.unsqueeze(-3).float(), scale)
-
-
-def _check_size(size: tuple[int, int], name: str) -> None:
-    width, height = size
-    if min(size) < SMALLEST_SIDE:
-        raise DataError(
-            f"image {name}: is {width} × {height} pixels; expected at least "
-            f"{SMALLEST_SIDE} × {SMALLEST_SIDE}"
-        )
-    if width * height > LARGEST_AREA:
-        raise DataError(f"image {name}: {_too_large()} (it is {width} × {height})")
-
-
-def _too_large() -> str:
-    return f"is larger than {LARGEST_AREA // 1_000_000} million pixels, which no X-ray is"
-
-
 def _grey(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
     if "A" in image.mode or "transparency" in image.info:
         opaque = image.convert("RGBA")
@@ -129,22 +100,8 @@ def _grey(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
     return np.asarray(image)
 
 
-def _windowed(values: Shaped[np.ndarray, "h w"], name: str) -> UInt8[np.ndarray, "h w"]:
-    if not np.isfinite(values).all():
-        raise DataError(f"image {name}: holds values that are not finite numbers")
-    low, high = np.percentile(values, WINDOW)
-    if high <= low:
-        # nearly everything has one value: the few others are all there is to see
-        low, high = float(values.min()), float(values.max())
-    scaled = (values.astype(np.float32) - low) / max(high - low, 1e-12)
-    grey: UInt8[np.ndarray, "h w"] = np.rint(255 * scaled.clip(0, 1)).astype(np.uint8)
-    return grey
-
-
 def _unknown(data: bytes) -> str:
     """Say what the bytes look like instead of an image."""
-    if data[128:132] == b"DICM":
-        return f"is a DICOM file; convert it first (expected {_FORMATS})"
     if data.startswith(b"version https://git-lfs"):
         return "is a Git LFS pointer, not the image itself; run `git lfs pull` where it came from"
     if data.lstrip()[:1] == b"<":

@@ -3,8 +3,8 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -31,11 +31,21 @@ class Row:
     split: str
     number: int
     value: Any
+    unit: str = "row"
+    """What is counted."""
+
+    @property
+    def place(self) -> str:
+        """Where it stands."""
+        return f"{self.split}, {self.unit} {self.number}"
+
+    def replaced(self, value: Any) -> "Row":
+        """Return another entry at the same place."""
+        return replace(self, value=value)
 
     def __str__(self) -> str:
-        place = f"{self.split}, row {self.number}"
         study = self.value.get("id") if isinstance(self.value, dict) else None
-        return f"study '{study}' ({place})" if isinstance(study, str) else place
+        return f"study '{study}' ({self.place})" if isinstance(study, str) else self.place
 
 
 def load_text(root: Path, annotation: str) -> str:
@@ -84,7 +94,7 @@ def parse_rows(text: str, path: Path) -> list[Row]:
     ]
 
 
-def wrong_splits(rows: list[Row]) -> Iterator[str]:
+def wrong_splits(rows: Iterable[Row]) -> Iterator[str]:
     """Say which splits are none of the three."""
     for split, count in Counter(row.split for row in rows if row.split not in SPLITS).items():
         who = "1 row has" if count == 1 else f"{count:,} rows have"

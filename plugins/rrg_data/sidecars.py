@@ -10,11 +10,13 @@ annotation; lines of studies that the data does not hold are no harm.
 
 import hashlib
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast, final
 
-from rrgcore.api import DataError, Study
+from rrgcore.errors import DataError
+from rrgcore.study import Study
+from rrgcore.supply import AnnotationFile
 
 A = TypeVar("A")
 
@@ -59,17 +61,13 @@ class Sidecars:
                 digests[path.stem] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         return digests
 
-    def problems(self, studies: Container[str]) -> Iterator[str]:
-        """Find what is wrong with each file: one that is not in form, or is about other studies."""
+    def files(self) -> Iterator[AnnotationFile]:
+        """Read each file there is, and say whom it is about."""
         for path in sorted(self.folder.glob("*.jsonl")):
             try:
-                values = self.values(path.stem)
+                yield AnnotationFile(path.stem, str(path), self.values(path.stem).keys())
             except DataError as error:
-                yield str(error)
-                continue
-            strange = [study for study in values if study not in studies]
-            if values and len(strange) == len(values):
-                yield f"{path}: none of its {len(values):,} studies is in the data ('{strange[0]}')"
+                yield AnnotationFile(path.stem, str(path), (), problem=str(error))
 
     def _load(self, slug: str) -> dict[str, Any]:
         path = self.path(slug)

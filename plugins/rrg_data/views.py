@@ -2,12 +2,13 @@
 
 from rrgcore.chest import View
 
-_FRONTAL = {"FRONTAL", "PA", "AP", "LAO", "RAO", "LPO", "RPO"}
+_FRONTAL = {"FRONTAL", "PA", "AP", "LAO", "RAO", "LPO", "RPO", "POSTERO", "ANTERO"}
 _LATERAL = {"LATERAL", "LL", "RL", "L", "SWIMMERS"}
 
 
 def view_of(name: str | None) -> View:
-    """Read DICOM's ViewPosition or a plain word: "PA", "AP Supine", "LL", "XTABLE LATERAL".
+    """Read DICOM's ViewPosition, its ViewCodeSequence or a plain word: "PA", "AP Supine", "LL",
+    "XTABLE LATERAL", "postero-anterior".
 
     A frontal view stays one with an attribute behind it ("AP LLD": anteroposterior, patient on the
     left side); what is not known is unknown.

@@ -6,15 +6,79 @@ from typing import Annotated
 
 import typer
 
+from rrgcore.cli import data_checking
 from rrgcore.cli.options import NoPlugins, PluginFiles, find_plugins
+from rrgcore.errors import DataError
 from rrgcore.interrupts import Interrupts
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Write data sets into files.")
+    group = typer.Typer(no_args_is_help=True, help="Build, check and export data sets.")
+    group.command("build")(build)
+    group.command("check")(data_checking.check)
     group.command("export")(export)
     app.add_typer(group, name="data")
+
+
+def build(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="As listed by: rrg list sources")],
+    root: Annotated[
+        str, typer.Argument(metavar="ROOT", help="The folder into which it was downloaded.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that is new, or empty.")],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="OPTION=VALUE", help="Options of the source: text=both"),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out, and count, what is bad; else stop.")
+    ] = False,
+    size: Annotated[
+        int, typer.Option("--size", metavar="N", help="Short side of images; 0: as it is.")
+    ] = 512,
+    link: Annotated[
+        bool, typer.Option("--link", help="Convert no image: link to the originals.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, help="Threads; all processors.")
+    ] = None,
+    plugin: PluginFiles = None,
+    no_plugin: NoPlugins = None,
+) -> None:
+    """Build a data set in R2Gen's layout from an archive as it is downloaded.
+
+    A build that was stopped goes on where it was when the same command is given again.
+    """
+    found = find_plugins(plugin, no_plugin)
+    found.registry.entry("source", source)
+    from rrgcore.build_record import Order
+    from rrgcore.building import build_dataset
+    from rrgcore.cli.progress import shown_progress
+    from rrgcore.cli.written import in_a_recipe, tell_built
+    from rrgcore.options import load_source
+    from rrgcore.partial import partial_folder
+
+    archive, given = load_source(source, root, options or (), found.registry)
+    order = Order(source=source, options=given, size=size, link=link)
+    try:
+        with shown_progress("studies") as tell, Interrupts() as stop, stop.let_through():
+            built = build_dataset(
+                archive, folder, order, skip_bad=skip_bad, workers=workers, progress=tell
+            )
+    except (DataError, KeyboardInterrupt) as error:
+        if not (partial := partial_folder(folder)).is_dir():
+            raise
+        kept = f"What was done is kept in {partial}: the same command goes on from there"
+        if isinstance(error, DataError):
+            raise DataError(f"{error}\n{kept}") from error
+        typer.echo(kept, err=True)
+        raise
+    typer.echo("\n".join(tell_built(built, source, folder)))
+    if link:
+        data_root = shlex.quote(f"root={folder}")
+        typer.echo(f"No image was opened; rrg data check r2gen {data_root} opens them")
+    typer.echo(f"To read it in a recipe: {in_a_recipe(folder, archive.cleaning)}")
 
 
 def export(
@@ -33,21 +97,17 @@ def export(
     found = find_plugins(plugin, no_plugin)
     found.registry.entry("dataset", dataset)  # before torch is imported
     from rrgcore.cli.display import Display
+    from rrgcore.cli.written import in_a_recipe, summary
     from rrgcore.datasets import load_dataset
     from rrgcore.export import export_dataset
 
     source = load_dataset(dataset, options or (), found.registry)
     with Display() as display, Interrupts() as interrupts, interrupts.let_through():
         written = export_dataset(source, folder, progress=display.progress("writing studies"))
+    typer.echo(summary(folder, written.studies, written.images, list(written.annotations)))
     total = sum(written.studies.values())
-    by_split = ", ".join(f"{count:,} {split}" for split, count in written.studies.items())
-    typer.echo(
-        f"{folder}: {total:,} studies ({by_split}), {written.images:,} images, "
-        f"annotations: {', '.join(written.annotations) or 'none'}"
-    )
     for slug, count in written.partial.items():
         typer.echo(f"{slug}: left out, since only {count:,} of {total:,} studies have it")
     if source.caution:
         typer.echo(source.caution)
-    root = shlex.quote(f"data.root={folder}")
-    typer.echo(f"To read it in a recipe: data.name=r2gen {root} data.cleaning=none")
+    typer.echo(f"To read it in a recipe: {in_a_recipe(folder, 'none')}")

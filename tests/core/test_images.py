@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from rrgcore.errors import DataError
-from rrgcore.images import decode_image, normalise, read_image, resize
+from rrgcore.images import decode_image, read_image, resize
+from rrgcore.pixels import normalise
 
 RAMP = np.tile(np.arange(0, 240, 10, dtype=np.uint8), (20, 1))
 """20 × 24 pixels, dark on the left, bright on the right."""
@@ -172,7 +173,7 @@ def test_a_flipped_bit_in_a_png_is_found(saved):
         (b"hello, world", "is not an image (it begins with b'hello, w'; expected PNG, JPEG"),
         (b"  <!DOCTYPE html><html>", "is a web page or XML, not an image; a failed download"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
-        (bytes(128) + b"DICM" + bytes(64), "is a DICOM file; convert it first"),
+        (bytes(128) + b"DICM" + bytes(64), "is a DICOM file without pixel data"),
     ],
 )
 def test_what_is_no_image_is_said(tmp_path: Path, data: bytes, said: str):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from rrg_data.r2gen import R2GenDataset
 from rrg_phantom.dataset import PhantomDataset
 from rrgcore import load_recipe
 from rrgcore.annotations import Annotation, Boxes, Labels, NGrams, RadGraph
-from rrgcore.datasets import load_dataset
+from rrgcore.datasets import load_component, load_dataset
 from rrgcore.errors import DataError, RecipeError, UserError
 from rrgcore.export import export_dataset
-from rrgcore.interfaces import Dataset
 from rrgcore.plugins import Discovered
-from rrgcore.types import ImageRef, Study
+from rrgcore.study import ImageRef, Study
+from rrgcore.supply import Dataset
 
 Rrg = Callable[..., Any]
 SPLITS = ("train", "val", "test")
@@ -110,6 +111,18 @@ def test_the_default_cleaning_keeps_the_words_that_radgraph_counts(exported: Pat
         graph = data.annotation(each, RadGraph)
         assert graph is not None
         assert tuple((each.report or "").split()) == graph.words
+
+
+def test_a_row_says_its_split_and_whose_it_is_where_that_is_known(tmp_path: Path) -> None:
+    export_dataset(Few(replace(study("a"), subject="p7"), study("b")), tmp_path / "data")
+    written = json.loads((tmp_path / "data/annotation.json").read_text())
+    assert [(row["split"], row.get("subject_id")) for row in written["train"]] == [
+        ("train", "p7"),
+        ("train", None),
+    ]
+    assert "subject_id" not in written["train"][1]
+    data = R2GenDataset(root=str(tmp_path / "data"))
+    assert [each.subject for each in data.studies("train")] == ["p7", None]
 
 
 def test_what_was_read_can_be_written_again(exported: Path, tmp_path: Path) -> None:
@@ -263,6 +276,13 @@ def test_the_folder_one_is_in_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 # ---- options ----------------------------------------------------------------------------------
+
+
+def test_any_component_that_needs_no_model_may_be_loaded(plugins: Discovered, r2gen: Path) -> None:
+    loaded = load_component("dataset", "r2gen", [f"root={r2gen}"], plugins.registry)
+    assert isinstance(loaded, R2GenDataset)
+    with pytest.raises(RecipeError, match=r"metric phantom_findings: 1 problem(?s:.*)no option"):
+        load_component("metric", "phantom_findings", ["weigth=1"], plugins.registry)
 
 
 def test_core_fills_in_what_a_recipe_s_data_would(plugins: Discovered) -> None:

@@ -16,7 +16,7 @@ from rrg_data.views import view_of
 from rrgcore.annotations import Labels, RadGraph
 from rrgcore.errors import DataError
 from rrgcore.registry import Registry
-from rrgcore.types import ImageRef
+from rrgcore.study import ImageRef
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -172,6 +172,8 @@ def test_the_fingerprint_follows_the_file_and_what_is_made_of_it(write):
         ("LL", "lateral"),
         ("Lateral", "lateral"),
         ("XTABLE LATERAL", "lateral"),
+        ("postero-anterior", "frontal"),
+        ("left lateral", "lateral"),
         ("", "unknown"),
         (None, "unknown"),
         ("ABDOMEN", "unknown"),
