@@ -1,12 +1,12 @@
 """Graph-guided masking: hide what was observed, or where."""
 
-from itertools import accumulate, takewhile
 from typing import Literal, final
 
 from numpy.random import Generator
 
 from rrg_kia.words import WordPieces
-from rrgcore.api import DataError, Entity, MaskedText, RadGraph, Study, TextMasking, Tokenizer
+from rrgcore.api import Entity, MaskedText, RadGraph, Study, TextMasking, Tokenizer
+from rrgcore.graph_words import graph_words
 
 Entities = Literal["all", "located_at"]
 
@@ -38,7 +38,7 @@ class GraphMasking(TextMasking):
     ) -> MaskedText:
         """Hide one side of every sentence."""
         graph = study[RadGraph]
-        words = _check_words(study, graph)
+        words = graph_words(graph, study.report or "", study=study.id)
         pieces = WordPieces.of_words(words, tokenizer, max_tokens=max_tokens)
         hidden = choose_words(words, graph, self.entities, rng)
         left = pieces.words
@@ -96,26 +96,3 @@ def _is_decimal_point(words: tuple[str, ...], at: int) -> bool:
     if not 0 < at < len(words) - 1:
         return False
     return words[at - 1][-1:].isdecimal() and words[at + 1][:1].isdecimal()
-
-
-def _check_words(study: Study, graph: RadGraph) -> tuple[str, ...]:
-    """Return RadGraph's words; raises DataError unless they are the report's but for the spaces."""
-    words = tuple((study.report or "").split())
-    if not words and not graph.entities:  # RadGraph reads an empty report as the word "None"
-        return words
-    texts = (words, graph.words)
-    ours, theirs = ("".join(text) for text in texts)
-    if ours == theirs:
-        return graph.words
-    alike = (a == b for a, b in zip(ours, theirs, strict=False))
-    same = sum(1 for _ in takewhile(bool, alike))
-    starts = [[0, *accumulate(map(len, text))] for text in texts]
-    last = max(start for start in {*starts[0]} & {*starts[1]} if start <= same)
-    at, there = (found.index(last) for found in starts)
-    from_ours = " ".join(words[at : at + 4]) or "its end"
-    from_theirs = " ".join(graph.words[there : there + 4]) or "its end"
-    raise DataError(
-        f"study {study.id}: RadGraph was run on another text than its report. From word {at} the "
-        f"report has '{from_ours}', RadGraph '{from_theirs}'. Run RadGraph on the cleaned reports "
-        "that the model is fed; only its spaces may differ"
-    )
