@@ -1,15 +1,27 @@
 """Typed annotations of a study: looked up by class, read from JSON, never passed under a string."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Protocol, final, runtime_checkable
 
 from rrgcore.errors import DataError
+from rrgcore.mirror import mirrored_name, mirrored_text
+
+Affine = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Where a point goes, in fractions of an image: x' = a·x + b·y + c, and the same for y'."""
 
 
 @runtime_checkable
 class Annotation(Protocol):
-    """What any annotation class offers; a third party adds its own the same way."""
+    """What any annotation class offers; a third party adds its own the same way.
+
+    Two more methods make it fit for augmented training images (`data.augment`), which are refused
+    to a component that reads a class without them. `mirrored(flipped)` returns the annotation of
+    the mirrored study: left and right exchanged in every text and name, places turned over on the
+    images that are flipped (frontal ones; a bool an image); twice is the identity. `moved(matrix)`
+    returns it with every place on an image moved by an `Affine`. What holds no places, or names no
+    side, returns itself.
+    """
 
     slug: ClassVar[str]
     """The name of its sidecar, `annotations/<slug>.jsonl`."""
@@ -108,6 +120,20 @@ class RadGraph:
             },
         }
 
+    def mirrored(self, flipped: Sequence[bool]) -> "RadGraph":
+        """Exchange left and right, word by word: the indices stay."""
+        return RadGraph(
+            tuple(map(mirrored_text, self.words)),
+            {
+                key: replace(entity, tokens=mirrored_text(entity.tokens))
+                for key, entity in self.entities.items()
+            },
+        )
+
+    def moved(self, matrix: Affine) -> "RadGraph":
+        """Return itself: words have no place on the image."""
+        return self
+
 
 def _short(label: str) -> str:
     """Return v1's label for radgraph-xl's ("Observation::definitely absent" is OBS-DA)."""
@@ -158,6 +184,14 @@ class Labels:
         """Return what `from_json` reads."""
         return {"values": dict(self.values), "sources": self.sources}
 
+    def mirrored(self, flipped: Sequence[bool]) -> "Labels":
+        """Return itself: no observation names a side."""
+        return self
+
+    def moved(self, matrix: Affine) -> "Labels":
+        """Return itself: labels are of the whole study."""
+        return self
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -196,6 +230,47 @@ class Boxes:
         """Return what `from_json` reads."""
         return [[asdict(box) for box in image] for image in self.images]
 
+    def mirrored(self, flipped: Sequence[bool]) -> "Boxes":
+        """Exchange left and right in names, and turn the boxes of flipped images over.
+
+        What keeps its name wherever it lies ("right atrium") keeps it.
+        """
+        return Boxes(
+            tuple(
+                tuple(
+                    replace(
+                        box,
+                        name=mirrored_name(box.name),
+                        x1=1 - box.x2 if turned else box.x1,
+                        x2=1 - box.x1 if turned else box.x2,
+                    )
+                    for box in image
+                )
+                for image, turned in zip(self.images, flipped, strict=True)
+            )
+        )
+
+    def moved(self, matrix: Affine) -> "Boxes":
+        """Return the upright boxes around the moved ones, cut at the image's edges; one that left
+        the image is gone.
+        """
+        return Boxes(
+            tuple(
+                tuple(
+                    moved
+                    for box in image
+                    if (moved := _moved(box, matrix)).x1 < moved.x2 and moved.y1 < moved.y2
+                )
+                for image in self.images
+            )
+        )
+
+
+def _moved(box: Box, matrix: Affine) -> Box:
+    corners = [(x, y) for x in (box.x1, box.x2) for y in (box.y1, box.y2)]
+    xs, ys = ([min(max(a * x + b * y + c, 0.0), 1.0) for x, y in corners] for a, b, c in matrix)
+    return Box(box.name, min(xs), min(ys), max(xs), max(ys))
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -217,3 +292,17 @@ class NGrams:
     def to_json(self) -> Any:
         """Return what `from_json` reads."""
         return {key: list(value) for key, value in self.values.items()}
+
+    def mirrored(self, flipped: Sequence[bool]) -> "NGrams":
+        """Exchange left and right in every n-gram but those of what lies on one side only."""
+        return NGrams(
+            {key: tuple(map(mirrored_name, phrases)) for key, phrases in self.values.items()}
+        )
+
+    def moved(self, matrix: Affine) -> "NGrams":
+        """Return itself: words have no place on the image."""
+        return self
+
+
+KINDS: tuple[type[Annotation], ...] = (RadGraph, Labels, Boxes, NGrams)
+"""Core's own, which a dataset can be asked for by whoever knows no other class."""

@@ -19,11 +19,16 @@ from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from rrgcore.augment import Change, draw_change
 from rrgcore.errors import DataError
-from rrgcore.images import normalise, resize
-from rrgcore.interfaces import Annotator, Dataset, Prepares
+from rrgcore.images import resize
+from rrgcore.interfaces import Prepares
+from rrgcore.pixels import normalise
+from rrgcore.settings import AugmentSettings
+from rrgcore.study import ImageRef, Study
+from rrgcore.supply import Annotator, Dataset
 from rrgcore.tokens import Tokenizer
-from rrgcore.types import Batch, ImageRef, Study, Tokens, pad_sequences
+from rrgcore.types import Batch, Tokens, pad_sequences
 
 CACHE_BYTES = 2 << 30
 """40,000 images of 224 × 224: all of IU X-Ray; of MIMIC-CXR the rest is read again each epoch."""
@@ -116,7 +121,8 @@ class ImageCache:
 class Collator:
     """Makes batches of studies: pixels, tokens, and what each component prepares.
 
-    Without a `text_tokenizer`, or with the decoder's own, a batch's text is its report.
+    Without a `text_tokenizer`, or with the decoder's own, a batch's text is its report. With
+    `augment`, which is for training, images are varied, and studies with them.
     """
 
     def __init__(
@@ -130,11 +136,13 @@ class Collator:
         max_report_tokens: int,
         prepares: Mapping[str, Prepares[Any]] = NOTHING,
         seed: int = 0,
+        augment: AugmentSettings | None = None,
     ) -> None:
         self.images = images
         self.mean, self.std = mean, std
         self.prepares = prepares
         self.seed = seed
+        self.augment = augment
         self._report = _Encoder(report_tokenizer, max_report_tokens)
         self._text = (
             self._report
@@ -144,7 +152,12 @@ class Collator:
 
     def __call__(self, studies: Sequence[Study], *, epoch: int = 0) -> Batch:
         """Make one batch; a study without a report, one to be predicted, has an empty one."""
-        images, present = self._pixels(studies)
+        changes = self._changes(studies, epoch)
+        images, present = self._pixels(studies, changes)
+        studies = [
+            study if change is None else change.study(study)
+            for study, change in zip(studies, changes, strict=True)
+        ]
         report = self._report.tokens(studies)
         return Batch(
             ids=tuple(study.id for study in studies),
@@ -160,8 +173,16 @@ class Collator:
             },
         )
 
+    def _changes(self, studies: Sequence[Study], epoch: int) -> list[Change | None]:
+        if self.augment is None:
+            return [None] * len(studies)
+        return [
+            draw_change(self.augment, study, study_rng(self.seed, epoch, study.id, "augment"))
+            for study in studies
+        ]
+
     def _pixels(
-        self, studies: Sequence[Study]
+        self, studies: Sequence[Study], changes: Sequence[Change | None]
     ) -> tuple[Float[Tensor, "b v 3 h w"], Bool[Tensor, "b v"]]:
         for study in studies:
             if not study.images:
@@ -170,7 +191,13 @@ class Collator:
         present = torch.tensor(
             [[view < len(study.images) for view in range(views)] for study in studies]
         )
-        grey = np.stack([self._open(study, image) for study in studies for image in study.images])
+        grey = np.stack(
+            [
+                self._open(study, number, change)
+                for study, change in zip(studies, changes, strict=True)
+                for number in range(len(study.images))
+            ]
+        )
         pixels = normalise(torch.from_numpy(grey), self.mean, self.std)
         if present.all():
             return rearrange(pixels, "(b v) c h w -> b v c h w", v=views), present
@@ -178,11 +205,12 @@ class Collator:
         images[present] = pixels
         return images, present
 
-    def _open(self, study: Study, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
+    def _open(self, study: Study, number: int, change: Change | None) -> UInt8[np.ndarray, "h w"]:
         try:
-            return self.images[image]
+            read = self.images[study.images[number]]
         except DataError as error:  # which knows the file, and not whose it is
             raise DataError(f"study '{study.id}': {error}") from error
+        return read if change is None else change.image(read, study, number)
 
 
 @final

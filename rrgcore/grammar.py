@@ -9,6 +9,7 @@ from typing import Any, final
 
 from rrgcore.errors import Problem, did_you_mean
 from rrgcore.settings import (
+    AugmentSettings,
     DataSettings,
     EvaluationSettings,
     OptimizerSettings,
@@ -78,6 +79,7 @@ FRAGMENT = Section(
             {
                 **{f.name: VALUE for f in fields(DataSettings)},
                 "splits": Open("split", VALUE),
+                "augment": _settings("`data.augment`", AugmentSettings),
                 "annotations": Open("annotation", BLOCK),
             },
             keeps=True,

@@ -10,11 +10,64 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentSettings:
+    """How training images are varied; nothing is unless said. One draw a study, for all its
+    images: each value evenly from its range.
+    """
+
+    flip: float = 0.0
+    """Probability that a study is mirrored: frontal images flipped, sides exchanged in its texts
+    and annotations. One that cannot be mirrored truthfully never is.
+    """
+    rotate: float = 0.0
+    """Degrees, at most so many either way."""
+    shift: float = 0.0
+    """Share of the image's side, at most so much either way, across and down."""
+    scale: float = 0.0
+    """Larger or smaller by at most this share."""
+    brightness: float = 0.0
+    """Share of the range from black to white that is added, at most so much either way."""
+    contrast: float = 0.0
+    """Distances from the image's mean grey grow or shrink by at most this share."""
+    gamma: float = 0.0
+    """Greys, from 0 to 1, are raised to a power between 1 / (1 + gamma) and 1 + gamma, its
+    logarithm drawn evenly.
+    """
+    noise: float = 0.0
+    """Standard deviation of Gaussian noise, at most this share of the range from black to white."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether images are rotated, shifted or scaled."""
+        return max(self.rotate, self.shift, self.scale) > 0
+
+    def __post_init__(self) -> None:
+        for name, most in AUGMENT_LIMITS.items():
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise ValueError(f"`{name}` is {value}; expected 0 to {most:g}")
+
+
+AUGMENT_LIMITS: Mapping[str, float] = {
+    "flip": 1.0,
+    "rotate": 45.0,
+    "shift": 0.25,
+    "scale": 0.5,
+    "brightness": 0.5,
+    "contrast": 0.9,
+    "gamma": 2.0,
+    "noise": 0.25,
+}
+"""The most that each may be; beyond it a chest image is none."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataSettings:
     """How studies become batches; every other key of `data` is an option of the dataset."""
 
     image_size: int = 224
-    """Pixels; images are resized to a square, never cropped or flipped."""
+    """Pixels; images are resized to a square, never cropped."""
     batch_size: int = 16
     max_report_tokens: int = 100
     """Longer reports are cut for training (a warning counts them); references are scored whole."""
@@ -25,6 +78,7 @@ class DataSettings:
     """Only the first so many studies of each split."""
     splits: Mapping[Split, str] = field(default_factory=dict)
     """Which of the data's splits plays a role, where it is not the one of that name."""
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __post_init__(self) -> None:
         _at_least(1, self, "image_size", "batch_size", "min_word_count", "limit")

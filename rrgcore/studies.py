@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
+from rrgcore.augment import tell_never_mirrored, unfit
 from rrgcore.build import make_annotators, make_dataset
 from rrgcore.cleaning import is_empty
 from rrgcore.data import Collator, ImageCache, Loader, gather_annotations, truncated
-from rrgcore.errors import DataError, Problem
-from rrgcore.interfaces import ChecksTrainingSet, Dataset, Prepares
+from rrgcore.errors import DataError, Problem, RecipeError
+from rrgcore.interfaces import ChecksTrainingSet, Prepares
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
-from rrgcore.settings import Split
-from rrgcore.types import Study
+from rrgcore.settings import AugmentSettings, Split
+from rrgcore.study import Study
+from rrgcore.supply import Dataset
 
 ROLES: tuple[Split, ...] = ("train", "val", "test")
 
@@ -74,9 +76,13 @@ class Studies:
         """Raise DataError where a study lacks an annotation that a loader's components read.
 
         What annotators make is not made: that they find what they read is enough, and fitting them
-        may take long.
+        may take long. Raises RecipeError where such an annotation of a training study would not
+        follow its augmented image.
         """
-        self._carrying(role, _preparing(model, objectives), make=False)
+        prepares = _preparing(model, objectives)
+        if role == "train":
+            self._check_augment(prepares)
+        self._carrying(role, prepares, make=False)
 
     def _carrying(
         self, role: Split, prepares: Mapping[str, Prepares[Any]], *, make: bool = True
@@ -144,10 +150,13 @@ class Studies:
     ) -> Loader:
         """Make a loader; the adapter and the objectives that are named prepare what they need.
 
-        Studies carry what these read. Raises DataError where one lacks it.
+        Studies carry what these read. Raises DataError where one lacks it. In training, and then
+        alone, studies are augmented.
         """
         parts = model.parts
         prepares = _preparing(model, objectives)
+        if training:
+            self._check_augment(prepares)
         studies = self._carrying(role, prepares)
         collate = Collator(
             images=self._images,
@@ -158,6 +167,7 @@ class Studies:
             max_report_tokens=self.plan.data.max_report_tokens,
             prepares=prepares,
             seed=self.plan.seed,
+            augment=self._augment if training else None,
         )
         return Loader(
             studies[:first],
@@ -170,6 +180,31 @@ class Studies:
             world=world,
             workers=self.plan.data.workers,
         )
+
+    @property
+    def _augment(self) -> AugmentSettings | None:
+        """How training studies are varied; None where they are not."""
+        augment = self.plan.data.augment
+        return None if augment == AugmentSettings() else augment
+
+    def _check_augment(self, prepares: Mapping[str, Prepares[Any]]) -> None:
+        """Refuse annotations that would not follow what is done to their images."""
+        problems = [
+            self.plan.problem(
+                "data.augment",
+                f"{slot} reads {kind.__name__}, and {text}.\n"
+                f"To do without it: {self.plan.without(slot, kind)}",
+            )
+            for slot, component in prepares.items()
+            for kind in component.annotations_read()
+            if (text := unfit(self.plan.data.augment, kind)) is not None
+        ]
+        if problems:
+            raise RecipeError(self.plan.recipe.source, problems)
+
+    def never_mirrored(self) -> str | None:
+        """Say which training studies a flip passes over, and why; None where there are none."""
+        return tell_never_mirrored(self["train"]) if self.plan.data.augment.flip else None
 
     def training_set_problems(self, model: ReportModel) -> Iterator[Problem]:
         """Find what components cannot do with so few studies."""

@@ -1,12 +1,13 @@
 """The tokenizers of a plan: of words, loaded by name, saved with a run, or stood in for."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast, final
 
 from rrgcore.errors import WeightsError
 from rrgcore.interfaces import TextMasking
+from rrgcore.mirror import mirrored_text
 from rrgcore.plan import Plan
 from rrgcore.tokens import AbsentTokenizer, Tokenizer, WordTokenizer, load_tokenizer
 
@@ -45,12 +46,7 @@ class Tokenizers:
             return load_tokenizer(self.saved[name], special=special)
         if name == WORDS:
             if self.texts is not None:
-                return WordTokenizer.of_texts(
-                    self.texts(),
-                    min_count=self.plan.data.min_word_count,
-                    extra=self._extra,
-                    special=special,
-                )
+                return self._of_words(list(self.texts()))
             return AbsentTokenizer(name=name, size=size or 1000)
         try:
             return load_tokenizer(name, special=special)
@@ -58,6 +54,21 @@ class Tokenizers:
             if self.absent_allowed and size is not None:
                 return AbsentTokenizer(name=name, size=size)
             raise
+
+    def _of_words(self, texts: Sequence[str]) -> WordTokenizer:
+        """Learn the vocabulary; a flip asks for each word's other side too, however rare that is
+        in the reports as they are.
+        """
+        learn = partial(
+            WordTokenizer.of_texts,
+            texts,
+            min_count=self.plan.data.min_word_count,
+            special=self._special,
+        )
+        words = learn(extra=self._extra)
+        if self.plan.data.augment.flip:
+            words = learn(extra=(*self._extra, *map(mirrored_text, words.tokens)))
+        return words
 
     @cached_property
     def _special(self) -> tuple[str, ...]:

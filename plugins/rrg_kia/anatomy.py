@@ -9,6 +9,7 @@ from numpy.random import Generator
 from rrg_kia.atlas import load_atlas
 from rrg_kia.mentions import Mentions
 from rrgcore.api import ImageMasking, Study, UserError
+from rrgcore.mirror import mirrored_text
 
 Policy = Literal["keep_total", "keep_key"]
 
@@ -21,8 +22,9 @@ class AnatomyMasking(ImageMasking):
     Patches are hidden independently of each other; `exact` hides just the expected numbers instead.
     Where eq. 3 asks for a p_other outside [0, 1], "keep_total" moves p_key until it holds and
     "keep_key" lets the total go. The prior is of frontal images: on a lateral, and on a second
-    image of unknown view, every patch has p_total. `atlas` names a file of `save_atlas`'s, in place
-    of the embedded prior.
+    image of unknown view, every patch has p_total. Of a mirrored study, whose heart is on the other
+    side, the patches are those of the study as it was, turned over. `atlas` names a file of
+    `save_atlas`'s, in place of the embedded prior.
     """
 
     def __init__(
@@ -55,9 +57,10 @@ class AnatomyMasking(ImageMasking):
             return keys
         if grid not in self._scaled:
             self._scaled[grid] = self.atlas.on_grid(grid)
-        for name in self._mentions(study.report):
+        report = mirrored_text(study.report) if study.mirrored else study.report
+        for name in self._mentions(report):
             keys |= self._scaled[grid][name]
-        return keys
+        return keys.reshape(grid)[:, ::-1].ravel() if study.mirrored else keys
 
     def mask_image(
         self, study: Study, image: int, grid: tuple[int, int], rng: Generator

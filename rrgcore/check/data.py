@@ -8,7 +8,7 @@ from rrgcore.annotations import Annotation
 from rrgcore.check.components import Components
 from rrgcore.errors import RegistryError, did_you_mean
 from rrgcore.plan import Block
-from rrgcore.settings import DataSettings
+from rrgcore.settings import AugmentSettings, DataSettings
 from rrgcore.signatures import options_of
 
 
@@ -38,7 +38,11 @@ def data_of(
     except RegistryError:
         options = {"name": data["name"]}  # reported once, below
     dataset = components.block("dataset", options, "data")
-    settings = reader.settings(DataSettings, {k: v for k, v in data.items() if k in own}, "data")
+    augment = reader.settings(AugmentSettings, data.get("augment", {}), "data.augment")
+    if augment is None:
+        return dataset, None, annotators
+    values = {**{k: v for k, v in data.items() if k in own}, "augment": augment}
+    settings = reader.settings(DataSettings, values, "data", ready=("augment",))
     return dataset, settings, annotators
 
 

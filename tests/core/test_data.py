@@ -20,10 +20,12 @@ from rrgcore.data import (
     truncated,
 )
 from rrgcore.errors import DataError
-from rrgcore.interfaces import Annotator, Dataset, Prepares
+from rrgcore.interfaces import Prepares
 from rrgcore.plugins import Discovered
+from rrgcore.study import ImageRef, Study
+from rrgcore.supply import Annotator, Dataset
 from rrgcore.tokens import WordTokenizer
-from rrgcore.types import Batch, ImageRef, Study
+from rrgcore.types import Batch
 
 
 class Grey(Dataset):

@@ -15,14 +15,16 @@ from rrgcore.annotations import Labels, NGrams, RadGraph
 from rrgcore.assembled import check_assembled
 from rrgcore.data import Loader
 from rrgcore.errors import DataError, RecipeError, UserError
-from rrgcore.interfaces import Adapter, Annotator, Dataset, Prepares
+from rrgcore.interfaces import Adapter, Prepares
 from rrgcore.plugins import GROUP, Discovered, discover
 from rrgcore.session import Session
 from rrgcore.studies import Studies
+from rrgcore.study import ImageRef, Study
+from rrgcore.supply import Annotator, Dataset
 from rrgcore.testing import FakeDataset, make_study
 from rrgcore.testing.samples import REPORTS
 from rrgcore.tokenizers import Tokenizers
-from rrgcore.types import Encoded, ImageRef, Study, Visual
+from rrgcore.types import Encoded, Visual
 from rrgcore.watch import Watcher
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -276,6 +278,6 @@ def test_test_studies_without_a_report_are_written_one_and_not_scored(
 
     assert [pair.id for pair in run.predictions] == [f"test-{number}" for number in range(4)]
     assert (run.scores["studies"], run.scores["references"]) == (4, 3)
-    assert "3 references" in run.scores["fingerprint"]["coco"]
+    assert "3 pairs" in run.scores["fingerprint"]["coco"]
     assert any(key.startswith("recall@1 of 3") for key in run.scores["probes"]["irc"])
     assert "scoring 3 of 4 reports: the other studies have none to compare with" in watcher.notes

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 import pytest
@@ -53,6 +53,21 @@ def test_the_defaults_of_a_section_are_the_code(heading: str):
     _check_defaults(table, cls, more=more)
 
 
+def test_the_settings_of_augmentation_are_the_code():
+    table = rows(
+        section(DOCS / "recipes.md", "### `data.augment`"),
+        *("setting", "default", "most", "unit and meaning"),
+    )
+    documented = {
+        code(name)[0]: (value(code(default)[0]), value(code(most)[0]))
+        for name, default, most, _ in table
+    }
+    assert documented == {
+        field.name: (field.default, settings.AUGMENT_LIMITS[field.name])
+        for field in fields(settings.AugmentSettings)
+    }
+
+
 @pytest.mark.parametrize(
     ("number", "cls", "leave_out"),
     [
@@ -80,7 +95,8 @@ def _check_defaults(
         if field.default is not MISSING:
             defaults[field.name] = field.default
         elif field.default_factory is not MISSING:
-            defaults[field.name] = field.default_factory()
+            made = field.default_factory()
+            defaults[field.name] = {} if is_dataclass(made) else made
         else:  # an optimizer, a schedule: by name
             defaults[field.name] = getattr(settings, f"{field.name.title()}Settings")().name
     assert set(documented) - more == set(defaults) - leave_out
@@ -98,6 +114,15 @@ def test_the_options_of_a_dataset_are_the_code(page: str, dataset: str, plugins:
     for key, default, _ in table:
         option = options[code(key)[0]]
         assert option.required if not default else value(code(default)[0]) == option.default, key
+
+
+@pytest.mark.parametrize(("heading", "source"), [("### IU X-Ray", "iu_xray")])
+def test_the_options_of_a_source_are_the_code(heading: str, source: str, plugins: Discovered):
+    table = rows(section(DOCS / "data.md", heading), "option", "default", "meaning")
+    options = options_of(plugins.registry.get("source", source))
+    assert ["root", *(code(key)[0] for key, _, _ in table)] == list(options)
+    for key, default, _ in table:
+        assert value(code(default)[0]) == options[code(key)[0]].default, key
 
 
 def test_words_are_read_as_the_table_says():
