@@ -1,0 +1,1 @@
+"""What is known about reports without looking at an image: labels, entities, phrases."""
