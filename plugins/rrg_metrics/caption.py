@@ -1,39 +1,64 @@
-"""The MS-COCO tool's caption scores: BLEU, METEOR, ROUGE-L and CIDEr, on Penn Treebank tokens."""
+"""What the named protocols of captioning scores share: BLEU, METEOR, ROUGE-L and CIDEr."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import final
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import accumulate, chain
 
-from pycocoevalcap.bleu.bleu import Bleu
-from pycocoevalcap.cider.cider import Cider
-from pycocoevalcap.rouge.rouge import Rouge
+import numpy as np
 
-from rrgcore.api import Metric, Pair, Scores
+from rrgcore.cleaning import is_empty
 from rrgcore.errors import DataError
+from rrgcore.scoring import Metric, Pair, Scores, Terms, mean_terms
 
-from .meteor import MeteorError, meteor_corpus
-from .ptb import tokenize
+from .bleu import corpus_bleu
+from .fingerprint import Fingerprint
+from .meteor import Meteor, MeteorError, Statistics, meteor_statistics
+from .ngrams import Corpus, Segment
+from .rouge import caption_rouge
 
-Corpus = Mapping[str, list[str]]
-"""By image, its hypothesis or its references, each as tokens between single spaces."""
+NAMES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")
+"""In the order in which papers print them."""
 
 
-@final
-class CaptionMetric(Metric):
-    """BLEU-1..4, METEOR, ROUGE-L and CIDEr as the MS-COCO caption tool computes them.
+class CaptionProtocol(Metric):
+    """A way in which a lineage of works reads reports before it scores them, and averages.
 
-    BLEU-n = BP · (∏_{k≤n} p_k)^{1/n} over the corpus; ROUGE-L = (1 + β²)PR / (R + β²P), β = 1.2,
-    the mean over studies; CIDEr is CIDEr-D (σ = 6, n ≤ 4, times 10), with document frequencies of
-    the references being scored, so it depends on the split and is 0 for a single study.
-    The whole reference counts: nothing is cut. KIA names this protocol; R2Gen's lineage scores
-    cleaned text with "." as a token, which reads higher, so compare fingerprints before numbers.
-    METEOR needs Java and is otherwise listed as missing. It is slow, so in one scoring of several
-    systems it is computed for the first, and for the next as long as all together have no more
-    than `meteor_segments` reports; the fingerprint says for how many.
+    Every score is made from its `terms`. Document frequencies of CIDEr are of the references being
+    scored, so it depends on the split; they stay fixed where pairs are resampled. METEOR needs
+    Java and is otherwise missing; one Java process works for all systems that are scored together,
+    while the other scores are computed. It is slow, so it is computed for the first system, and
+    for the next as long as all together have no more than `meteor_segments` reports.
     """
 
-    def __init__(self, *, meteor: bool = True, meteor_segments: int = 20_000) -> None:
+    def __init__(self, *, meteor: bool, meteor_segments: int) -> None:
         self.meteor = meteor
         self.meteor_segments = meteor_segments
+
+    @abstractmethod
+    def tokens(self, report: str) -> str:
+        """Return the tokens of a report between spaces, prepared as the protocol has it."""
+
+    @abstractmethod
+    def fingerprint(self, pairs: Sequence[Pair]) -> Fingerprint:
+        """Say how the scores of these pairs are made."""
+
+    def measure(self, segments: Sequence[Segment], pairs: Sequence[Pair]) -> Mapping[str, Terms]:
+        """Return the terms of every score but METEOR, from tokens or the reports as they are."""
+        return caption_terms(segments)
+
+    def meteor_terms(self, statistics: Statistics) -> Terms:
+        """Return METEOR's terms; of the corpus, unless a protocol averages reports."""
+        return Terms(statistics, Meteor())
+
+    def written(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
+        """Return the pairs with what is done to a corpus before its reports are read one by one."""
+        return pairs
+
+    def unready(self) -> str | None:
+        """Say why nothing can be scored yet and what to do; None if it can."""
+        return None
 
     def score(self, pairs: Sequence[Pair], *, quick: bool = False) -> Scores:
         """Score a corpus; quick leaves METEOR out, and does not count it as missing."""
@@ -44,89 +69,83 @@ class CaptionMetric(Metric):
         return self._score(systems, quick=False)
 
     def _score(self, systems: Mapping[str, Sequence[Pair]], *, quick: bool) -> dict[str, Scores]:
-        tokens: dict[str, str] = {}
-
-        def tokenized(text: str) -> str:
-            if text not in tokens:
-                tokens[text] = " ".join(tokenize(text))
-            return tokens[text]
-
-        corpora: dict[str, tuple[Corpus, Corpus]] = {}
-        for name, pairs in systems.items():
-            # by position, not by id: a mapping would drop all but the last study of an id
-            corpora[name] = (
-                {str(i): [tokenized(pair.prediction)] for i, pair in enumerate(pairs)},
-                {str(i): [tokenized(pair.reference)] for i, pair in enumerate(pairs)},
-            )
-        values = {name: coco_scores(*corpus) for name, corpus in corpora.items()}
-        missing: dict[str, str] = {}
-        served: list[str] = []
-        if self.meteor and not quick:
-            served = self._served(corpora)
-            segments = [
-                [(hypotheses[i][0], references[i]) for i in references]
-                for hypotheses, references in (corpora[name] for name in served)
-            ]
-            try:
-                for name, found in zip(served, meteor_corpus(segments), strict=True):
-                    values[name]["METEOR"] = found.corpus
-            except MeteorError as error:
-                # a machine's Java is no reason to lose the other scores of a long run
-                missing["METEOR"] = f"not computed: {error}"
-                served = []
+        if why := self.unready():
+            every = {name: why for name in NAMES if name != "METEOR" or self.meteor}
+            return {
+                name: Scores({}, str(self.fingerprint(pairs)), every)
+                for name, pairs in systems.items()
+            }
+        tokens = cache(self.tokens)  # systems share their references
+        reports = {name: self.written(pairs) for name, pairs in systems.items()}
+        segments = {
+            name: [(tokens(pair.prediction), (tokens(pair.reference),)) for pair in pairs]
+            for name, pairs in reports.items()
+        }
+        for corpus in segments.values():
+            _check_references(corpus)
+        wanted = [] if quick or not self.meteor else list(systems)
+        asked = wanted[: self._within_limit([len(segments[name]) for name in wanted])]
+        with ThreadPoolExecutor(1) as beside:
+            statistics = beside.submit(_statistics, [segments[name] for name in asked])
+            terms = {
+                name: dict(self.measure(segments[name], pairs)) for name, pairs in reports.items()
+            }
+        missing = {
+            name: {
+                "METEOR": "not computed: the systems scored together have more than "
+                f"{self.meteor_segments:,} reports; raise the option `meteor_segments`"
+            }
+            for name in wanted[len(asked) :]
+        }
+        try:
+            for name, rows in zip(asked, statistics.result(), strict=True):
+                terms[name]["METEOR"] = self.meteor_terms(rows)
+        except MeteorError as error:
+            # a machine's Java is no reason to lose the other scores of a long run
+            missing |= {name: {"METEOR": f"not computed: {error}"} for name in asked}
         return {
             name: Scores(
-                {key: values[name][key] for key in NAMES if key in values[name]},
-                _fingerprint(len(references), len(served), len(systems)),
-                missing,
+                values={key: _value(found[key]) for key in NAMES if key in found},
+                fingerprint=str(self.fingerprint(systems[name])),
+                missing=missing.get(name, {}),
+                terms={key: found[key] for key in NAMES if key in found},
             )
-            for name, (_, references) in corpora.items()
+            for name, found in terms.items()
         }
 
-    def _served(self, corpora: Mapping[str, tuple[Corpus, Corpus]]) -> list[str]:
-        """The systems METEOR is computed for, in order until the segments are spent."""
-        served: list[str] = []
-        spent = 0
-        for name, (_, references) in corpora.items():
-            spent += len(references)
-            if served and spent > self.meteor_segments:
-                break
-            served.append(name)
-        return served
+    def _within_limit(self, sizes: Sequence[int]) -> int:
+        """How many systems METEOR is computed for: at least one."""
+        return max(1, sum(total <= self.meteor_segments for total in accumulate(sizes)))
 
 
-NAMES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")
+def caption_terms(segments: Sequence[Segment]) -> dict[str, Terms]:
+    """Return BLEU, ROUGE-L and CIDEr of tokens, as the MS-COCO caption tool computes them.
 
-
-def coco_scores(hypotheses: Corpus, references: Corpus) -> dict[str, float]:
-    """Score tokenized text with pycocoevalcap's scorers, without METEOR.
-
-    Raises DataError where no reference has a word, since nothing can be scored against it.
+    BLEU-n = BP · (∏_{k≤n} p_k)^{1/n} over the corpus; ROUGE-L = (1 + β²)PR / (R + β²P), β = 1.2,
+    the mean over segments; CIDEr is CIDEr-D (σ = 6, n ≤ 4, times 10), the mean over segments.
     """
-    if not any(text for texts in references.values() for text in texts):
-        raise DataError(
-            f"nothing to score against: {len(references)} references, and none has a word; "
-            "expected the reports of the split. Score one whose studies have reports"
-        )
-    bleu, _ = Bleu(4).compute_score(references, hypotheses, verbose=0)
-    rouge, _ = Rouge().compute_score(references, hypotheses)
-    cider, _ = Cider().compute_score(references, hypotheses)
+    corpus = Corpus(segments)
     return {
-        **{f"BLEU-{n}": float(value) for n, value in enumerate(bleu, 1)},
-        "ROUGE-L": float(rouge),
-        "CIDEr": float(cider),
+        **corpus_bleu(corpus.bleu_rows()),
+        "ROUGE-L": mean_terms([caption_rouge(*segment) for segment in segments]),
+        "CIDEr": mean_terms(corpus.cider()),
     }
 
 
-def _fingerprint(references: int, served: int, systems: int) -> str:
-    parts = [
-        "MS-COCO protocol",
-        "PTB tokens, punctuation dropped",
-        "whole references",
-        "BLEU corpus-level, closest length",
-        "CIDEr-D, document frequencies of these references",
-        f"{references} references, one a study",
-    ]
-    if 0 < served < systems:
-        parts.append(f"METEOR for the first {served} of {systems} systems scored together")
-    return "; ".join(parts)
+def _statistics(corpora: Sequence[Sequence[Segment]]) -> list[Statistics]:
+    if not corpora:
+        return []
+    rows = meteor_statistics(list(chain.from_iterable(corpora)))
+    return np.split(rows, list(accumulate(len(corpus) for corpus in corpora[:-1])))
+
+
+def _value(terms: Terms) -> float:
+    return float(terms.value(terms.rows.sum(0)))
+
+
+def _check_references(segments: Sequence[Segment]) -> None:
+    if all(is_empty(reference) for _, references in segments for reference in references):
+        raise DataError(
+            f"nothing to score against: {len(segments)} references, and none has a word; "
+            "expected the reports of the split. Score one whose studies have reports"
+        )

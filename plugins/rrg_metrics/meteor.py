@@ -1,25 +1,38 @@
-"""METEOR 1.5 by its own program, all systems of a scoring in one Java process."""
+"""METEOR 1.5: the statistics of its own Java program, and its score from their sums."""
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, final
+from typing import final
+
+import numpy as np
+from einops import rearrange
+from jaxtyping import Float
 
 from rrgcore.errors import UserError
 
-_REMEDY = "install a Java runtime, e.g. apt-get install default-jre, then rrg evaluate RUN"
+from .ngrams import Segment
+from .paraphrases import select_paraphrases
 
-Segment = tuple[str, Sequence[str]]
-"""A hypothesis and its references, as tokens between single spaces."""
-
-
-_OPTIONS = ("-Xmx2G", "-Dfile.encoding=UTF-8")
+# it runs for seconds: what optimizes for hours costs more than it brings
+_FAST_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_OPTIONS = (*_FAST_START, "-Xmx2G", "-Dfile.encoding=UTF-8")
 _ARGUMENTS = ("-", "-", "-stdio", "-l", "en", "-norm")
+_ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
+_WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
+"""Of words matched as they are, by stem, as synonyms and as paraphrases; `-l en` sets all these."""
+
+Statistics = Float[np.ndarray, "*segments 23"]
+"""A line of METEOR's: words of hypothesis and reference, function words of both; of each of four
+kinds, content words matched in both, then function words; chunks; words matched in both."""
+
+
+_CHUNKS = 20
 
 
 @final
@@ -30,40 +43,56 @@ class MeteorError(UserError):
 @final
 @dataclass(frozen=True, slots=True)
 class Meteor:
-    """METEOR of one system."""
+    """METEOR = (1 − γ·(ch/m)^β) · PR / (αP + (1 − α)R) (Denkowski and Lavie, 2014).
 
-    corpus: float
-    """From the sums of all segments' statistics: not the mean of the segments."""
-    segments: tuple[float, ...]
-
-
-def meteor_corpus(systems: Sequence[Sequence[Segment]]) -> list[Meteor]:
-    """Score several systems in one Java process, whose start costs more than a corpus does.
-
-    `meteor-1.5.jar -l en -norm`, as coco-caption calls it (Denkowski and Lavie, 2014). Raises
-    MeteorError, with what Java said, when there is no Java or the program ends early.
+    P and R count matches by kind, function words at 1 − δ and others at δ; ch chunks hold the m
+    matches. From sums of statistics it is the corpus's score, which is no mean of the segments'.
     """
-    with _program() as ask:
-        statistics: dict[str, str] = {}
-        found = []
-        for system in systems:
-            lines = [_score_line(segment) for segment in system]
-            for line in lines:
-                if line not in statistics:
-                    statistics[line] = ask(line, 1)[0]
-            answers = ask(
-                " ||| ".join(["EVAL", *(statistics[line] for line in lines)]), len(lines) + 1
-            )
-            *segments, corpus = (_number(answer) for answer in answers)
-            found.append(Meteor(corpus, tuple(segments)))
-        return found
+
+    def __call__(self, sums: Statistics) -> Float[np.ndarray, "*segments"]:
+        """Score statistics or sums of them; 0 where nothing matches."""
+        lengths, function = sums[..., 0:2], sums[..., 2:4]
+        matches, chunks, words = _matches(sums), sums[..., _CHUNKS], sums[..., 21:23]
+        matched = _DELTA * matches[..., 0, :] + (1 - _DELTA) * matches[..., 1, :]
+        weighted = (matched * _WEIGHTS[:, None]).sum(-2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            both = weighted / (_DELTA * (lengths - function) + (1 - _DELTA) * function)
+            precision, recall = both[..., 0], both[..., 1]
+            mean = 1 / ((1 - _ALPHA) / precision + _ALPHA / recall)
+            fragments = chunks / words.mean(-1)
+            score = mean * (1 - _GAMMA * fragments**_BETA)
+        return np.asarray(np.where(score > 0, score, 0.0))
 
 
-def _number(answer: str) -> float:
-    try:
-        return float(answer)
-    except ValueError as error:
-        raise MeteorError(f"METEOR's program answered {answer!r} instead of a number") from error
+def _matches(sums: Statistics) -> Float[np.ndarray, "*segments 4 2 2"]:
+    """Return words matched, by kind, content or function word, hypothesis or reference."""
+    return rearrange(sums[..., 4:20], "... (kind word side) -> ... kind word side", word=2, side=2)
+
+
+def meteor_statistics(segments: Sequence[Segment]) -> Statistics:
+    """Return METEOR's statistics of each segment, all in one Java process.
+
+    `meteor-1.5.jar -l en -norm`, as coco-caption calls it. Raises MeteorError, with what Java
+    said, when there is no Java or the program ends early.
+    """
+    java = shutil.which("java")
+    if java is None:
+        raise MeteorError(
+            "METEOR needs Java, and no `java` is on the PATH; install a Java runtime, e.g. "
+            "apt-get install default-jre, then score again"
+        )
+    lines = [_score_line(segment) for segment in segments]
+    # a report that many studies share is scored once
+    distinct = {line: i for i, line in enumerate(dict.fromkeys(lines))}
+    texts = {text for hypothesis, references in segments for text in (hypothesis, *references)}
+    answers = _run(java, list(distinct), texts)
+    found: Statistics = np.array([_numbers(answer) for answer in answers])[
+        [distinct[line] for line in lines]
+    ]
+    # the program does not penalize a whole match for being one chunk, and adds none to a sum
+    whole = (_matches(found).sum((1, 2)) == found[:, :2]).all(-1) & (found[:, _CHUNKS] == 1)
+    found[whole, _CHUNKS] = 0
+    return found
 
 
 def _score_line(segment: Segment) -> str:
@@ -73,64 +102,51 @@ def _score_line(segment: Segment) -> str:
 
 def _clean(text: str) -> str:
     """Keep a text from being read as the protocol: a bar is a field, a line break a command."""
-    return " ".join(text.replace("|||", " ").split())
+    return " ".join(text.replace("|||", "").splitlines())
 
 
-@contextmanager
-def _program() -> Iterator["_Ask"]:
-    java = shutil.which("java")
-    if java is None:
-        raise MeteorError(f"METEOR needs Java, and no `java` is on the PATH; {_REMEDY}")
-    # errors go to a file: nobody reads while the program runs, and a full pipe would stop it
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            [java, *_OPTIONS, "-jar", str(_jar()), *_ARGUMENTS],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
+def _numbers(answer: str) -> list[float]:
+    try:
+        numbers = [float(word) for word in answer.split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 23:
+        raise MeteorError(f"METEOR's program answered {answer!r} instead of its 23 statistics")
+    return numbers
+
+
+def _run(java: str, lines: Sequence[str], texts: Iterable[str]) -> list[str]:
+    jar = _jar()
+    table = jar.with_name("data") / "paraphrase-en.gz"
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = list(_ARGUMENTS)
+        if table.exists():
+            selected = Path(folder, "paraphrases.gz")
+            selected.write_bytes(select_paraphrases(table, texts))
+            arguments += ["-a", str(selected)]
+        ended = subprocess.run(
+            [java, *_OPTIONS, "-jar", str(jar), *arguments],
+            input="".join(f"{line}\n" for line in lines).encode(errors="replace"),
+            capture_output=True,
+            check=False,
             env={**os.environ, "LC_ALL": "C"},  # elsewhere a decimal is written with a comma
         )
-        try:
-            yield _Ask(process, said)
-        finally:
-            process.kill()
-            process.communicate()
+    answers = ended.stdout.decode(errors="replace").splitlines()
+    if ended.returncode or len(answers) != len(lines):
+        raise _ended(ended, len(answers), len(lines))
+    return answers
 
 
-@final
-class _Ask:
-    """Sends the program a line and reads so many lines of answer."""
-
-    def __init__(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
-        self._process = process
-        self._said = said
-
-    def __call__(self, line: str, answers: int) -> list[str]:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None, "the program was started with a pipe to it"
-        assert stdout is not None, "the program was started with a pipe from it"
-        try:
-            stdin.write(f"{line}\n".encode())
-            stdin.flush()
-        except BrokenPipeError as error:
-            raise self._ended() from error
-        found = [stdout.readline().decode().strip() for _ in range(answers)]
-        if not all(found):
-            raise self._ended()
-        return found
-
-    def _ended(self) -> MeteorError:
-        try:
-            status = f"status {self._process.wait(timeout=5)}"
-        except subprocess.TimeoutExpired:
-            status = "no status yet"
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace").strip().splitlines()[-10:]
-        lines = "\n".join(f"  {line}" for line in said) or "  nothing"
-        return MeteorError(
-            f"METEOR's Java program stopped answering ({status}). It said:\n{lines}\n"
-            "Run `java -version` to see whether Java itself starts; METEOR asks it for 2 GB."
-        )
+def _ended(ended: "subprocess.CompletedProcess[bytes]", answers: int, lines: int) -> MeteorError:
+    code = ended.returncode
+    status = f"killed by {signal.Signals(-code).name}" if code < 0 else f"status {code}"
+    said = ended.stderr.decode(errors="replace").strip().splitlines()[-10:]
+    quoted = "\n".join(f"  {line}" for line in said) or "  nothing"
+    return MeteorError(
+        f"METEOR's Java program ended after {answers:,} of {lines:,} segments ({status}). It said:"
+        f"\n{quoted}\n"
+        "Run `java -version` to see whether Java itself starts; METEOR asks it for 2 GB."
+    )
 
 
 def _jar() -> Path:

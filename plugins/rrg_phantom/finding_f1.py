@@ -34,6 +34,20 @@ def finding_f1(predictions: Sequence[str], references: Sequence[str]) -> dict[st
     return scores
 
 
+def finding_counts(
+    predictions: Sequence[str], references: Sequence[str], *, exact: bool = False
+) -> list[tuple[int, int, int]]:
+    """Count each report's findings: right, written, true; F1 is 2 · right / (written + true)."""
+    key = _exact if exact else _sided
+    counts = []
+    for prediction, reference in zip(predictions, references, strict=True):
+        found, true = (
+            {key(s) for s in parse_findings(text) if s.positive} for text in (prediction, reference)
+        )
+        counts.append((len(found & true), len(found), len(true)))
+    return counts
+
+
 def _observation(statement: Statement) -> Key:
     return (statement.observation,)
 

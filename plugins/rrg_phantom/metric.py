@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import final
 
-from rrgcore.api import Metric, Pair, Scores
+import numpy as np
+from jaxtyping import Float
 
-from .finding_f1 import finding_f1
+from rrgcore.scoring import Metric, Pair, Scores, Terms
+
+from .finding_f1 import finding_counts
 
 
 @final
@@ -18,8 +21,25 @@ class PhantomFindings(Metric):
 
     def score(self, pairs: Sequence[Pair], *, quick: bool = False) -> Scores:
         """Score a corpus."""
-        found = finding_f1([p.prediction for p in pairs], [p.reference for p in pairs])
+        predictions, references = [p.prediction for p in pairs], [p.reference for p in pairs]
+        terms = {
+            name: Terms(
+                np.array(finding_counts(predictions, references, exact=exact), float), _micro_f1
+            )
+            for name, exact in (("finding F1", False), ("finding F1 (exact)", True))
+        }
         return Scores(
-            {"finding F1": found["finding_f1"], "finding F1 (exact)": found["finding_f1_exact"]},
-            "positive findings parsed back from the phantom grammar, micro average over the corpus",
+            {name: float(each.value(each.rows.sum(0))) for name, each in terms.items()},
+            "positive findings parsed back from the phantom grammar, micro average over the "
+            f"corpus; {len(pairs)} pairs",
+            terms=terms,
         )
+
+
+def _micro_f1(sums: Float[np.ndarray, "*draws 3"]) -> Float[np.ndarray, "*draws"]:
+    """Return 2 · right / (written + true); 1 where there is nothing to find and nothing found."""
+    said = sums[..., 1] + sums[..., 2]
+    f1: Float[np.ndarray, "*draws"] = np.asarray(
+        np.where(said == 0, 1.0, 2 * sums[..., 0] / np.maximum(said, 1))
+    )
+    return f1

@@ -14,10 +14,10 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize("name", ["startup", "decoding", "phantoms", "steps"])
+@pytest.mark.parametrize("name", ["startup", "decoding", "phantoms", "steps", "labelling", "mimic"])
 def test_a_benchmark_prints_its_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, HERE / f"{name}.py"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
 
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
