@@ -8,28 +8,24 @@ from typing import Any, cast, final
 
 from accelerate import Accelerator
 
+from rrgcore.baselines import Baseline
 from rrgcore.checkpoint import load_model
 from rrgcore.cleaning import is_empty
 from rrgcore.data import study_rng
 from rrgcore.errors import DataError
-from rrgcore.evaluate import (
-    Prediction,
-    distinct_share,
-    generate_reports,
-    score,
-    score_beside_baselines,
-    with_reference,
-)
+from rrgcore.evaluate import Prediction, generate_reports, with_reference
 from rrgcore.folder import RunFolder
-from rrgcore.interfaces import Embeds, Matches, Metric, Reconstructs
+from rrgcore.interfaces import Embeds, Matches, Reconstructs
 from rrgcore.model import ReportModel
+from rrgcore.nearest import nearest_reports
 from rrgcore.plan import Plan
 from rrgcore.probes import exchange_images, reconstruction
 from rrgcore.processes import on_main
 from rrgcore.retrieval import retrieval
+from rrgcore.scorecard import Scorecard, make_scorecard, score
+from rrgcore.scoring import Metric, Scores
 from rrgcore.settings import Split
 from rrgcore.studies import Studies
-from rrgcore.types import Scores
 from rrgcore.watch import Watcher
 
 
@@ -40,8 +36,7 @@ class Assessment:
 
     split: Split
     predictions: Sequence[Prediction]
-    scores: Mapping[str, Scores]
-    baselines: Mapping[str, Mapping[str, Scores]]
+    card: Scorecard
     shuffled: Mapping[str, Scores]
     """The same model with the split's images exchanged among its studies."""
     probes: Mapping[str, Any] = field(default_factory=dict)
@@ -52,16 +47,7 @@ class Assessment:
             "split": self.split,
             "studies": len(self.predictions),
             "references": len(with_reference(self.predictions)),
-            "protocols": {name: dict(found.values) for name, found in self.scores.items()},
-            "fingerprint": {name: found.fingerprint for name, found in self.scores.items()},
-            "missing": {
-                key: why for found in self.scores.values() for key, why in found.missing.items()
-            },
-            "baselines": {
-                name: {metric: dict(found.values) for metric, found in scores.items()}
-                for name, scores in self.baselines.items()
-            },
-            "distinct": distinct_share(self.predictions),
+            **self.card.to_json(),
             "shuffled images": {name: dict(f.values) for name, f in self.shuffled.items()},
             "probes": dict(self.probes),
         }
@@ -100,24 +86,30 @@ def assess(
         others = generate_reports(
             model, loader, plan.generation, accelerator, watcher, "the same with images exchanged"
         )
-        shuffled = on_main(accelerator, lambda: score(others, metrics, quick=True))
-    watcher.note(_scoring(predictions))
-    scores, baselines = on_main(
-        accelerator,
-        lambda: (
-            score_beside_baselines(predictions, studies.reports("train"), metrics, seed=plan.seed)
-            if plan.evaluation.baselines
-            else (score(predictions, metrics), {})
-        ),
-    )
+        exchanged = [prediction.pair for prediction in with_reference(others)]
+        shuffled = on_main(accelerator, lambda: score(exchanged, metrics, quick=True))
     probes: dict[str, Any] = {}
+    beside: dict[str, Baseline] = {}
     if plan.evaluation.probes:
-        probes = on_main(
+        probes, beside = on_main(
             accelerator,
             lambda: _probe(plan, model, studies, folder, accelerator, watcher, split),
         )
         load_model(folder.best, model)
-    return Assessment(split, predictions, scores, baselines, shuffled, probes)
+    watcher.note(_scoring(predictions))
+    baselines = plan.evaluation.baselines
+    card = on_main(
+        accelerator,
+        lambda: make_scorecard(
+            [prediction.pair for prediction in with_reference(predictions)],
+            metrics,
+            training=studies.reports("train") if baselines else (),
+            validation=studies.reports("val") if baselines and split != "val" else (),
+            others=beside if baselines else None,
+            seed=plan.seed,
+        ),
+    )
+    return Assessment(split, predictions, card, shuffled, probes)
 
 
 def _scoring(predictions: Sequence[Prediction]) -> str:
@@ -138,14 +130,16 @@ def _probe(
     accelerator: Accelerator,
     watcher: Watcher,
     split: Split,
-) -> dict[str, Any]:
-    """Probe objectives, each with the best checkpoint of the last stage that trained it.
+) -> tuple[dict[str, Any], dict[str, Baseline]]:
+    """Probe objectives, and copy the nearest training report by those that embed.
 
-    A later stage without an objective moves the parts under its head, and the probe would measure
-    that. So a matcher ranks again only for an embedding whose last stage trained it too; one that
-    no embedding asks is probed by itself.
+    Each is asked with the best checkpoint of the last stage that trained it: a later stage without
+    an objective moves the parts under its head, and the probe would measure that. So a matcher
+    ranks again only for an embedding whose last stage trained it too; one that no embedding asks
+    is probed by itself.
     """
     found: dict[str, Any] = {}
+    beside: dict[str, Baseline] = {}
     seen: set[str] = set()
     for stage in reversed(list(plan.stages)):
         trained = {
@@ -183,6 +177,18 @@ def _probe(
                 kept |= reconstruction(model, name, loader, **common)
             if isinstance(objective, Embeds):
                 kept |= retrieval(model, loader, embeds=name, matches=matchers, **common)
+                copied = nearest_reports(
+                    model,
+                    loader,
+                    studies.reports("train"),
+                    embeds=name,
+                    max_tokens=plan.data.max_report_tokens,
+                    device=accelerator.device,
+                    watcher=watcher,
+                )
+                beside[f"nearest report ({name.upper()})"] = Baseline(
+                    [copied], f"of training, by the {name} of stage {stage}"
+                )
             elif isinstance(objective, Matches) and not embedded:
                 kept |= retrieval(model, loader, matches=[name], **common)
             if kept:
@@ -190,4 +196,4 @@ def _probe(
                     key: asdict(cast(Any, value)) if hasattr(value, "low") else value
                     for key, value in kept.items()
                 }
-    return found
+    return found, beside

@@ -17,15 +17,15 @@ from rrgcore.checkpoint import link_folder
 from rrgcore.errors import RecipeError, RunError, did_you_mean
 from rrgcore.evaluate import Prediction
 from rrgcore.folder import PREDICTIONS, SCORES, RunFolder
-from rrgcore.interfaces import Metric
 from rrgcore.interrupts import Interrupts
 from rrgcore.plan import Plan
 from rrgcore.resolve import weigh
+from rrgcore.scorecard import fit_metrics, flat, score, selected
+from rrgcore.scoring import Metric, Pair
 from rrgcore.studies import ROLES, Studies
 from rrgcore.tokenizers import WORDS, Tokenizers
 from rrgcore.tokens import AbsentTokenizer
 from rrgcore.training import Trainer
-from rrgcore.types import Pair
 from rrgcore.watch import Watcher
 
 
@@ -53,8 +53,8 @@ class Job:
         assembled = check_assembled(plan, self.tokenizers)
         if problems := list(self.studies.training_set_problems(assembled)):
             raise RecipeError(plan.recipe.source, problems)
-        self.metrics = make_metrics(plan)
-        check_selected(plan, self.metrics)
+        check_selected(plan)
+        self.metrics = fitted_metrics(plan, self.studies)
         for role, objectives in plan.loaders():
             # annotations that are missing are found now, not after the first epoch
             self.studies.loader(assembled, role, training=role == "train", objectives=objectives)
@@ -70,6 +70,8 @@ class Job:
                 f"data.max_report_tokens={plan.data.max_report_tokens} and are cut for training; "
                 "references are scored whole"
             )
+        if unflipped := self.studies.never_mirrored():
+            watcher.note(unflipped)
 
     def facts(self) -> dict[str, Any]:
         """Return what run.json records of it."""
@@ -172,17 +174,27 @@ def in_a_line(facts: Mapping[str, Any]) -> str:
     return f"{data}: {studies} · {trainable:,} parameters to train · {facts['device']}"
 
 
-def check_selected(plan: Plan, metrics: Mapping[str, Metric]) -> None:
+def fitted_metrics(plan: Plan, studies: Studies) -> dict[str, Metric]:
+    """Build the metrics of a plan and show them the training reports."""
+    metrics = make_metrics(plan)
+    fit_metrics(metrics, studies.reports("train"))
+    return metrics
+
+
+def check_selected(plan: Plan) -> None:
     """Refuse to train for hours towards a score that no metric gives."""
-    select = plan.evaluation.select
+    metrics, select = make_metrics(plan), plan.evaluation.select
     if select == "last":
         return
     pair = [Pair("a", "the lungs are clear .", "the lungs are clear .")]
-    given = [key for metric in metrics.values() for key in metric.score(pair, quick=True).values]
-    if select not in given:
+    fit_metrics(metrics, [pair[0].reference])
+    scores = score(pair, metrics, quick=True)
+    given = list(flat(scores))
+    bare = [key.partition(".")[2] for key in given]
+    if selected(scores, select) is None:
         raise plan.refusal(
             "evaluation.select",
-            f"no metric gives '{select}' while training.{did_you_mean(select, given)}\n"
+            f"no metric gives '{select}' while training.{did_you_mean(select, [*given, *bare])}\n"
             f"Given: {', '.join(given) or 'nothing: name a metric under evaluation.metrics'}; "
             "or `last`, which keeps the newest checkpoint",
         )

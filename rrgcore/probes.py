@@ -5,8 +5,8 @@ Everything is asked through capabilities, so a stranger's objective that offers 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast, final
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,18 +16,10 @@ from rrgcore.data import Loader, study_rng
 from rrgcore.features import Features
 from rrgcore.interfaces import Reconstructs
 from rrgcore.model import ReportModel
-from rrgcore.types import Batch, Study, Tokens
+from rrgcore.significance import Interval
+from rrgcore.study import Study
+from rrgcore.types import Batch, Tokens
 from rrgcore.watch import Watcher
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure and its 95 % bootstrap interval over studies."""
-
-    value: float
-    low: float
-    high: float
 
 
 @torch.no_grad()

@@ -11,8 +11,9 @@ from rrgcore.assembled import check_assembled
 from rrgcore.assess import Assessment, assess
 from rrgcore.build import build_model, make_metrics
 from rrgcore.check import check_recipe
-from rrgcore.checkpoint import load_model, read_json
+from rrgcore.checkpoint import load_model
 from rrgcore.errors import Problem, RecipeError, RunError, UserError
+from rrgcore.files import read_json
 from rrgcore.folder import (
     PREDICTIONS,
     RECIPE,
@@ -22,17 +23,19 @@ from rrgcore.folder import (
     new_folder,
     unfinished,
 )
-from rrgcore.interfaces import DataChecks, Pretrained
+from rrgcore.interfaces import Pretrained
 from rrgcore.interrupts import Interrupts
 from rrgcore.job import (
     Job,
     check_selected,
     checkpoint_of,
+    fitted_metrics,
     in_a_line,
     listed_studies,
     make_accelerator,
 )
 from rrgcore.model import ReportModel
+from rrgcore.named_metrics import make_named_metrics
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered, discover
 from rrgcore.pretrained import check_weights
@@ -41,10 +44,12 @@ from rrgcore.recipe import Recipe
 from rrgcore.recipe import load_recipe as read_recipe
 from rrgcore.resolve import Weight, resolved, weigh
 from rrgcore.resume import changed_versions, check_same_data
+from rrgcore.scorecard import fit_metrics
+from rrgcore.scoring import Pair
 from rrgcore.settings import Split
 from rrgcore.studies import Studies
+from rrgcore.supply import DataChecks
 from rrgcore.tokenizers import Tokenizers
-from rrgcore.types import Pair
 from rrgcore.watch import Watcher
 
 T = TypeVar("T")
@@ -119,8 +124,8 @@ class Session:
             problems += studies.training_set_problems(model)
             for role, objectives in plan.loaders():
                 collect("data", partial(studies.check_annotations, model, role, objectives))
-        if (metrics := collect("evaluation.metrics", lambda: make_metrics(plan))) is not None:
-            collect("evaluation.select", lambda: check_selected(plan, metrics))
+        if collect("evaluation.metrics", lambda: make_metrics(plan)) is not None:
+            collect("evaluation.select", lambda: check_selected(plan))
         if model is not None:
             collect("model", lambda: check_weights(plan, model))
         for part, source in plan.init.items():
@@ -280,14 +285,24 @@ class Run:
             setattr(model.parts.encoder, name, tuple(values))
         return model.eval()
 
-    def evaluate(self, split: Split = "test", *, watcher: Watcher | None = None) -> Assessment:
-        """Generate and score again."""
+    def evaluate(
+        self,
+        split: Split = "test",
+        *,
+        protocols: Sequence[str] = (),
+        watcher: Watcher | None = None,
+    ) -> Assessment:
+        """Generate and score again: with the recipe's metrics, and with others by name."""
         accelerator = make_accelerator(self.plan)
+        studies = Studies(self.plan)
+        named = [name for name in protocols if name not in self.plan.metrics]
+        more = make_named_metrics(named, self.plugins.registry, labeler=None)
+        fit_metrics(more, studies.reports("train"))
         return assess(
             plan=self.plan,
             model=self.model().to(accelerator.device),
-            studies=Studies(self.plan),
-            metrics=make_metrics(self.plan),
+            studies=studies,
+            metrics={**fitted_metrics(self.plan, studies), **more},
             folder=self.folder,
             accelerator=accelerator,
             watcher=watcher or Watcher(),

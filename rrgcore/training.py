@@ -11,27 +11,25 @@ from rrgcore.checkpoint import (
     STATE,
     load_model,
     load_optimizer,
-    read_json,
     save_model,
     save_optimizer,
-    settle,
-    write_json,
-    written_whole,
 )
 from rrgcore.engine import Position, Step, steps, steps_an_epoch, total_steps
-from rrgcore.evaluate import generate_reports, score, selected
+from rrgcore.evaluate import generate_reports, with_reference
+from rrgcore.files import read_json, settle, write_json, written_whole
 from rrgcore.folder import RunFolder
-from rrgcore.interfaces import Metric
 from rrgcore.interrupts import Interrupts
 from rrgcore.model import ReportModel
 from rrgcore.optim import Schedule, make_optimizer
 from rrgcore.plan import Plan
 from rrgcore.probes import exchange_images, image_gap
 from rrgcore.processes import on_main
+from rrgcore.scorecard import flat, score, selected
+from rrgcore.scoring import Metric, Scores
 from rrgcore.settings import StageSettings
 from rrgcore.studies import Studies
 from rrgcore.timing import Clock
-from rrgcore.types import Batch, Scores
+from rrgcore.types import Batch
 from rrgcore.watch import Watcher
 
 GAP_EVERY = 50
@@ -187,10 +185,11 @@ class Trainer:
             )
 
         def scored() -> dict[str, Scores]:
-            return score(predictions, self.metrics, quick=True)
+            pairs = [prediction.pair for prediction in with_reference(predictions)]
+            return score(pairs, self.metrics, quick=True)
 
         scores = on_main(accelerator, scored)
-        values = {key: value for found in scores.values() for key, value in found.values.items()}
+        values = flat(scores)
         found = None if evaluation.select == "last" else selected(scores, evaluation.select)
         state = course.state
         better = found is None or state["best"] is None or found > state["best"]

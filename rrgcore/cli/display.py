@@ -8,9 +8,9 @@ from typing import Any, TypeVar, final
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 from rich.text import Text
 
+from rrgcore.cli.cards import print_card
 from rrgcore.cli.options import is_main_process
 from rrgcore.engine import Step
 from rrgcore.plan import Plan
@@ -113,7 +113,7 @@ class Display(Watcher):
 
     def scored(self, title: str, scores: Mapping[str, float], *, best: bool) -> None:
         """Show a validation in one line."""
-        figures = "  ".join(f"{key} {value:.3f}" for key, value in scores.items())
+        figures = _in_a_line(scores)
         image = f" · {self._stage.image}" if self._stage and self._stage.image else ""
         self.note(f"{title}: {figures}{'  (best so far)' if best else ''}{image}")
 
@@ -168,32 +168,18 @@ class Display(Watcher):
 
     def assessment(self, found: Mapping[str, Any], plan: Plan) -> None:
         """Show scores beside the baselines, and what the probes found."""
-        systems = {"this model": _flat(found["protocols"])}
-        if found["shuffled images"]:
-            systems["with others' images"] = _flat(found["shuffled images"])
-        systems |= {name: _flat(scores) for name, scores in found["baselines"].items()}
         title = f"{found['split']} split, {found['studies']} studies"
         if found.get("references", found["studies"]) < found["studies"]:
             title += f", {found['references']} of them with a report to compare with"
-        table = Table(title=title, box=None)
-        table.title_justify = "left"
-        table.add_column("score")
-        for name in systems:
-            table.add_column(name, justify="right", max_width=13)
-        for key in dict.fromkeys(key for scores in systems.values() for key in scores):
-            row = (f"{scores[key]:.3f}" if key in scores else "–" for scores in systems.values())
-            table.add_row(key, *row)
-        self.console.print("", table, "", sep="\n")
-        self.note(f"distinct reports: {found['distinct']:.0%}")
+        self.console.print("", Text(title, style="bold"), sep="\n", soft_wrap=True)
+        shuffled = found["shuffled images"]
+        others = {"with others' images": shuffled} if shuffled else {}
+        print_card(self.console, found, others=others)
         for name, probe in found["probes"].items():
             figures = ", ".join(
                 f"{key} {_figure(value)}" for key, value in probe.items() if key != "stage"
             )
             self.note(f"{name} (best of stage {probe['stage']}): {figures}")
-        for key, why in found["missing"].items():
-            self.note(f"{key} was not computed: {why}")
-        for protocol, fingerprint in found["fingerprint"].items():
-            self.note(f"{protocol}: {fingerprint}")
         if caution := plan.dataset.cls.caution:  # type: ignore[attr-defined]
             self.note(caution)
 
@@ -239,11 +225,20 @@ class _StageBar:
         return [line for line in (" · ".join(shown), self.image) if line]
 
 
-def _flat(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    return {key: value for values in scores.values() for key, value in values.items()}
-
-
 def _figure(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
     return f"{value:.3f}"
+
+
+def _in_a_line(scores: Mapping[str, float]) -> str:
+    """Show the first protocol's scores, and those of the others that have no more than two."""
+    of: dict[str, dict[str, float]] = {}
+    for name, value in scores.items():
+        protocol, _, key = name.partition(".")
+        of.setdefault(protocol, {})[key] = value
+    return "; ".join(
+        f"{protocol} " + "  ".join(f"{key} {value:.3f}" for key, value in found.items())
+        for number, (protocol, found) in enumerate(of.items())
+        if number == 0 or len(found) <= 2
+    )

@@ -18,6 +18,12 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol", "-p", metavar="NAME", help="Another metric beside the recipe's."
+        ),
+    ] = None,
     as_json: Json = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
@@ -32,7 +38,7 @@ def evaluate(
 
     with Display(quiet=as_json) as display:
         loaded = load_run(run, plugins=found)
-        measured = loaded.evaluate(cast(Split, split), watcher=display)
+        measured = loaded.evaluate(cast(Split, split), protocols=protocol or (), watcher=display)
         write_assessment(loaded.folder, measured)
         if as_json:
             typer.echo(json.dumps(measured.to_json(), indent=1, ensure_ascii=False))

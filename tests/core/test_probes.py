@@ -27,7 +27,8 @@ from rrgcore.probes import (
 from rrgcore.retrieval import retrieval
 from rrgcore.session import Run
 from rrgcore.studies import Studies
-from rrgcore.types import Batch, Decoded, Encoded, ImageRef, Study, Tokens
+from rrgcore.study import ImageRef, Study
+from rrgcore.types import Batch, Decoded, Encoded, Tokens
 from rrgcore.watch import Watcher
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"

@@ -80,7 +80,7 @@ def test_metrics_have_a_line_for_each_step_and_validation(finished: Run) -> None
 
 def test_the_best_checkpoint_is_the_one_that_scored_best(finished: Run) -> None:
     validations = [line for line in finished.folder.metrics() if "split" in line]
-    best = max(line["BLEU-1"] for line in validations)
+    best = max(line["coco.BLEU-1"] for line in validations)
     state = json.loads((finished.folder.best / "state.json").read_text())
 
     assert finished.folder.record["best"]["score"] == best
@@ -93,7 +93,19 @@ def test_scores_stand_beside_baselines_and_exchanged_images(finished: Run) -> No
     assert scores["split"] == "test"
     assert scores["studies"] == 4
     assert set(scores["protocols"]["coco"]) >= {"BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr"}
-    assert scores["baselines"].keys() == {"most frequent report", "random report"}
+    assert list(scores["baselines"]) == [
+        "nearest report (IRC)",
+        "most frequent report",
+        "best constant report",
+        "random report",
+    ]
+    assert scores["leakage"].keys() == {
+        "verbatim",
+        "distinct",
+        "most_frequent",
+        "most_frequent_share",
+    }
+    assert scores["intervals"]["coco"].keys() == scores["protocols"]["coco"].keys()
     assert scores["shuffled images"]["coco"].keys() == scores["protocols"]["coco"].keys()
     assert scores["probes"].keys() == {"mim", "mlm", "irc"}
     assert scores["probes"]["irc"]["stage"] == "align"

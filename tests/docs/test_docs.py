@@ -11,7 +11,7 @@ import typer
 import yaml
 
 import rrgcore
-from rrgcore import interfaces
+from rrgcore import api
 from rrgcore.cli import app
 from rrgcore.plugins import GROUP, Discovered
 from rrgcore.registry import KINDS
@@ -132,7 +132,7 @@ def test_the_five_nouns_are_classes():
     nouns = [cell.strip("*") for cell, _, _ in table]
     assert nouns == ["encoder", "adapter", "objective", "masking", "decoder"] == list(KINDS)[:5]
     for _, classes, _ in table:
-        assert all(hasattr(interfaces, name) for name in code(classes))
+        assert all(hasattr(api, name) for name in code(classes))
 
 
 def test_capabilities_are_offered_by_those_that_are_said_to(plugins: Discovered):
@@ -143,7 +143,7 @@ def test_capabilities_are_offered_by_those_that_are_said_to(plugins: Discovered)
         part: plugins.registry.get(part.kind, part.name) for part in parts if "." not in part.name
     }
     for capability, _, offered, asked in rows(read(DOCS / "concepts.md"), *header):
-        wanted = getattr(interfaces, code(capability)[0])
+        wanted = getattr(api, code(capability)[0])
         assert {c.name for c, cls in found.items() if issubclass(cls, wanted)} == set(code(offered))
         asking = {
             c.name for c, cls in found.items() if wanted in getattr(cls, "requires", {}).values()

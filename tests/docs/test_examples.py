@@ -18,6 +18,9 @@ from rrgcore.grammar import RECIPE, check_grammar
 from rrgcore.plugins import GROUP, Discovered
 from rrgcore.yaml_loader import read_yaml
 
+from ..data.mimic import write_mimic
+from ..data.openi import write_openi
+from ..data.tables import write_reports
 from .pages import (
     DOCS,
     PAGES,
@@ -55,8 +58,31 @@ def desk(
         patch.setenv("PATH", "")  # no Java: METEOR's start would take longer than the run
         load_recipe("kia_graph", variants=["tiny"], plugins=plugins).run(folder / "runs" / "tiny")
     r2gen_writer(folder / "my_data")
+    write_openi(folder / "openi")
+    write_mimic(folder / "mimic")
+    write_reports(folder / "my_table")
     (folder / "my_idea.py").write_text(MY_IDEA)
+    write_reports_to_score(folder)
     return folder
+
+
+def write_reports_to_score(folder: Path) -> None:
+    """Predictions and references in every form that the pages name."""
+    texts = [
+        "the lungs are clear .",
+        "there is a left pleural effusion .",
+        "heart size is normal .",
+    ]
+    rows = [{"id": f"s{number}", "report": text} for number, text in enumerate(texts)]
+    splits = {"train": rows, "val": rows, "test": rows}
+    (folder / "annotation.json").write_text(json.dumps(splits))
+    (folder / "references.json").write_text(json.dumps(rows))
+    (folder / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for name in ("mine.csv", "theirs.csv"):
+        lines = [f"{row['id']},{row['report']}" for row in reversed(rows)]
+        (folder / name).write_text("\n".join(["id,prediction", *lines]))
+    for name in ("mine.txt", "references.txt", "train.txt"):
+        (folder / name).write_text("\n".join(texts) + "\n")
 
 
 @pytest.fixture
@@ -117,9 +143,11 @@ def test_a_command_is_one(
     length, name = next((n, " ".join(words[:n])) for n in (1, 2) if " ".join(words[:n]) in NAMES)
     arguments = words[length:]
     options = NAMES[name].make_context(name, list(arguments)).params
-    if name != "data export":  # it writes into the empty folder to which `rrg` went
+    if name not in ("data build", "data export"):  # they write where `rrg` is, in an empty folder
         monkeypatch.chdir(at_desk)
-    if name in ("list", "plugins", "data export"):
+    if name in ("score", "compare"):
+        monkeypatch.setenv("PATH", "")  # without Java: METEOR has tests of its own
+    if name in ("list", "plugins", "score", "compare", "data build", "data check", "data export"):
         assert rrg(*words).code == 0
     elif name == "evaluate":
         assert (options["run"] / "run.json").is_file()

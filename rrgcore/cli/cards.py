@@ -1,0 +1,143 @@
+"""Scores as tables: a table a protocol, what was measured beside what it must be read beside."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rrgcore.compare import Comparison, Standing
+from rrgcore.published import PublishedTable
+
+SHORT = 90
+"""Characters shown of a report."""
+
+
+def print_card(
+    console: Console,
+    card: Mapping[str, Any],
+    *,
+    name: str = "this model",
+    others: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+) -> None:
+    """Print what scores.json says of scores: a table a protocol, with its fingerprint below."""
+    systems = {name: card["protocols"], **(others or {}), **card["baselines"]}
+    for protocol, values in card["protocols"].items():
+        shown = [key for key in card["headline"][protocol] if key in values]
+        if shown:
+            table = _table(protocol, systems)
+            between = card["intervals"].get(protocol, {})
+            for key in shown:
+                own = f"{values[key]:.4f}"
+                if key in between:
+                    own += f" [{between[key][0]:.3f}, {between[key][1]:.3f}]"
+                beside = (_figure(found.get(protocol, {}), key) for found in _rest(systems, name))
+                table.add_row(key, own, *beside)
+            console.print("", table, sep="\n")
+        _dim(console, card["fingerprint"][protocol])
+    for key, why in card["missing"].items():
+        console.print(Text(f"{key} was not computed: {why}", style="bold"), soft_wrap=True)
+    _print_leakage(console, card)
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Print a table a protocol, and below it in words what can be told apart."""
+    for protocol, standings in comparison.standings.items():
+        shown = list(dict.fromkeys(key for s in standings.values() for key in s.shown))
+        table = Table(box=None)
+        table.add_column(f"{protocol}, {comparison.studies:,} studies")
+        for key in shown:
+            table.add_column(key, justify="right")
+        for name, standing in standings.items():
+            table.add_row(name, *(_cell(standing, key) for key in shown))
+        console.print("", table, sep="\n")
+        first = next(iter(standings))
+        for name, standing in standings.items():
+            if standing.against:
+                console.print(Text(f"{name}, from {first}:"), soft_wrap=True)
+            for key, against in standing.against.items():
+                console.print(Text(f"  {key} {against}"), soft_wrap=True)
+        for fingerprint in dict.fromkeys(s.fingerprint for s in standings.values()):
+            _dim(console, fingerprint)
+        missing = {key: why for s in standings.values() for key, why in s.missing.items()}
+        for key, why in missing.items():
+            text = f"{protocol} {key} was not computed: {why}"
+            console.print(Text(text, style="bold"), soft_wrap=True)
+
+
+def print_published(console: Console, tables: Sequence[PublishedTable]) -> None:
+    """Print papers' figures, marked as what they are."""
+    for found in tables:
+        columns = list(dict.fromkeys(key for row in found.rows for key in row.values))
+        # 0.470 is printed so, and read as a number it has lost its last digit
+        digits = {
+            column: max(
+                len(str(row.values.get(column, 0.0)).partition(".")[2]) for row in found.rows
+            )
+            for column in columns
+        }
+        title = f"as printed in {found.paper}, {found.table} ({found.dataset}, {found.split})"
+        table = Table(title=title, title_justify="left", box=None)
+        table.add_column("as printed")
+        for column in columns:
+            table.add_column(column, justify="right")
+        for row in found.rows:
+            style = "bold" if row.own else ""
+            cells = (f"{row.values[c]:.{digits[c]}f}" if c in row.values else "–" for c in columns)
+            table.add_row(row.system, *cells, style=style)
+        console.print("", table, sep="\n")
+        _dim(console, f"protocol: {found.protocol}; quoted, not scored here")
+        for remark in found.remarks:
+            _dim(console, remark)
+
+
+def _table(protocol: str, systems: Iterable[str]) -> Table:
+    table = Table(box=None)
+    table.add_column(protocol)
+    for number, name in enumerate(systems):
+        table.add_column(name, justify="right", max_width=24 if number == 0 else 13)
+    return table
+
+
+def _rest(
+    systems: Mapping[str, Mapping[str, Mapping[str, float]]], name: str
+) -> Iterable[Mapping[str, Mapping[str, float]]]:
+    return (found for other, found in systems.items() if other != name)
+
+
+def _figure(values: Mapping[str, float], key: str) -> str:
+    return f"{values[key]:.3f}" if key in values else "–"
+
+
+def _cell(standing: Standing, key: str) -> str:
+    if key not in standing.values:
+        return "–"
+    cell = f"{standing.values[key]:.4f}"
+    if key in standing.deviations:
+        cell += f" ± {standing.deviations[key]:.4f}"
+    if key in standing.intervals:
+        interval = standing.intervals[key]
+        cell += f"\n[{interval.low:.3f}, {interval.high:.3f}]"
+    return cell
+
+
+def _print_leakage(console: Console, card: Mapping[str, Any]) -> None:
+    found = card["leakage"]
+    if found["verbatim"] is not None:
+        console.print(
+            Text(f"references that are, word for word, a training report: {found['verbatim']:.1%}"),
+            soft_wrap=True,
+        )
+    text = f"{found['most_frequent_share']:.1%} are “{_short(found['most_frequent'])}”"
+    console.print(Text(f"distinct reports: {found['distinct']:.1%}; {text}"), soft_wrap=True)
+    for name, about in card["about baselines"].items():
+        _dim(console, f"{name}: {_short(about, 2 * SHORT)}")
+
+
+def _short(report: str, most: int = SHORT) -> str:
+    return report if len(report) <= most else f"{report[: most - 1]}…"
+
+
+def _dim(console: Console, text: str) -> None:
+    console.print(Text(text, style="dim"), soft_wrap=True)

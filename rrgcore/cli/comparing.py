@@ -1,0 +1,122 @@
+"""`rrg compare`: runs and files side by side, beside papers' figures."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins
+from rrgcore.cli.scoring_options import (
+    IdColumn,
+    Labeler,
+    Out,
+    PredictionColumn,
+    Protocols,
+    ReferenceColumn,
+    Settings,
+    SplitName,
+    Train,
+    columns_of,
+    make_metrics,
+    teller,
+    write_json,
+)
+from rrgcore.errors import UserError
+from rrgcore.plugins import Discovered
+
+if TYPE_CHECKING:
+    from rrgcore.report_files import Reports
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("compare")(compare)
+
+
+def compare(
+    systems: Annotated[
+        list[Path], typer.Argument(metavar="RUN_OR_FILE…", help="Run folders and prediction files.")
+    ],
+    references: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What all are scored against.")
+    ] = None,
+    protocol: Protocols = None,
+    labeler: Labeler = "rules",
+    settings: Settings = None,
+    train: Train = None,
+    split: SplitName = "test",
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose published figures to print; none for none."),
+    ] = None,
+    id_column: IdColumn = None,
+    prediction_column: PredictionColumn = None,
+    reference_column: ReferenceColumn = None,
+    out: Out = None,
+    as_json: Json = False,
+    plugin: PluginFiles = None,
+    no_plugin: NoPlugins = None,
+) -> None:
+    """Put runs and files side by side, say which can be told apart, beside papers' figures.
+
+    Each system is tested against the first. Runs that differ in their seed alone are one system.
+    """
+    from rich.console import Console
+
+    from rrgcore.cli.cards import print_comparison, print_published
+    from rrgcore.compare import compare as put_side_by_side
+    from rrgcore.judging import training_reports
+    from rrgcore.published import published_tables
+    from rrgcore.report_files import load_reports
+    from rrgcore.scorecard import fit_metrics
+    from rrgcore.systems import load_systems
+
+    plugins = find_plugins(plugin, no_plugin)
+    metrics = make_metrics(protocol, plugins.registry, labeler, settings)
+    common: "Reports | None" = None
+    if references is not None:
+        common = load_reports(
+            references, "reference", column=reference_column, id_column=id_column, split=split
+        )
+    found = load_systems(
+        systems,
+        split=split,
+        references=common,
+        id_column=id_column,
+        columns=columns_of(prediction_column, reference_column),
+    )
+    training = list(training_reports(train, references).training)
+    if not training and any(metric.needs_training for metric in metrics.values()):
+        training = _training_of(systems, plugins)
+    fit_metrics(metrics, training)
+    comparison = put_side_by_side(found, metrics, tell=teller(Console(stderr=True, quiet=as_json)))
+    tables = published_tables(plugins.registry, dataset, [pair.id for pair in found[0].runs[0]])
+    answer = {
+        **comparison.to_json(),
+        "as printed": [{**asdict(table), "as printed": True} for table in tables],
+    }
+    write_json(out, answer)
+    if as_json:
+        typer.echo(json.dumps(answer, indent=1, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    print_comparison(console, comparison)
+    print_published(console, tables)
+
+
+def _training_of(systems: Sequence[Path], plugins: Discovered) -> list[str]:
+    """Read the training reports of the first run whose data is still there."""
+    for path in systems:
+        if not path.is_dir():
+            continue
+        from rrgcore.session import load_run
+        from rrgcore.studies import Studies
+
+        try:
+            return Studies(load_run(path, plugins=plugins).plan).reports("train")
+        except UserError as error:
+            typer.echo(f"{path}: its training reports cannot be read ({error})", err=True)
+    return []

@@ -1,0 +1,116 @@
+"""Anybody's reports against anybody's references: what `rrg score` does, from Python."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from rrgcore.cleaning import is_empty
+from rrgcore.errors import DataError, UserError
+from rrgcore.named_metrics import PROTOCOLS, make_named_metrics
+from rrgcore.pairing import join, load_pairs
+from rrgcore.plugins import Discovered, discover
+from rrgcore.report_files import Reports, Side, load_reports, load_splits
+from rrgcore.scorecard import Scorecard, fit_metrics, make_scorecard
+from rrgcore.scoring import Metric, Pair
+
+Given = str | Path | Sequence[str]
+"""A file, or the reports themselves."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The reports that baselines, leakage and vocabularies are made of."""
+
+    training: Sequence[str] = ()
+    validation: Sequence[str] = ()
+
+
+def score(
+    hypotheses: Given,
+    references: Given,
+    *,
+    protocols: Sequence[str] = PROTOCOLS,
+    labeler: str | None = "rules",
+    options: Sequence[str] = (),
+    train: Given | None = None,
+    plugins: Discovered | None = None,
+) -> Scorecard:
+    """Score reports by named protocols, with intervals, beside trivial baselines.
+
+    Files are joined by id where both have ids. `options` are METRIC.OPTION=VALUE. Raises UserError
+    for what cannot be read, paired or found.
+    """
+    registry = (plugins or discover()).registry
+    metrics = make_named_metrics(protocols, registry, labeler=labeler, options=options)
+    sides: dict[Side, Given] = {"prediction": hypotheses, "reference": references}
+    read = {side: _reports(given, side) for side, given in sides.items()}
+    around = training_reports(train, references)
+    return score_pairs(join(read["prediction"], read["reference"]), metrics, around)
+
+
+def score_pairs(
+    pairs: Sequence[Pair],
+    metrics: Mapping[str, Metric],
+    around: Training,
+    *,
+    tell: Callable[[str], None] | None = None,
+) -> Scorecard:
+    """Score the pairs that have a reference; raises DataError where none has a word."""
+    scored = with_words(pairs)
+    if not scored:
+        raise DataError(f"nothing to score against: {len(pairs):,} references, and none has a word")
+    fit_metrics(metrics, around.training)
+    return make_scorecard(
+        scored, metrics, training=around.training, validation=around.validation, tell=tell
+    )
+
+
+def with_words(pairs: Sequence[Pair]) -> list[Pair]:
+    """List the pairs whose reference says something."""
+    return [pair for pair in pairs if not is_empty(pair.reference)]
+
+
+def read_pairs(
+    hypotheses: Path,
+    references: Path | None,
+    *,
+    split: str = "test",
+    id_column: str | None = None,
+    columns: Mapping[Side, str] | None = None,
+) -> list[Pair]:
+    """Read and pair two files, or one that has both sides; raises DataError."""
+    columns = columns or {}
+    if hypotheses.is_dir():
+        raise UserError(
+            f"{hypotheses} is a folder; of a run, score its {hypotheses / 'predictions.jsonl'}, or "
+            f"see: rrg compare {hypotheses}"
+        )
+    if references is None:
+        return load_pairs(hypotheses, id_column=id_column, columns=columns)
+    sides: dict[Side, Path] = {"prediction": hypotheses, "reference": references}
+    read = {
+        side: load_reports(path, side, column=columns.get(side), id_column=id_column, split=split)
+        for side, path in sides.items()
+    }
+    return join(read["prediction"], read["reference"])
+
+
+def training_reports(train: Given | None, references: Given | None = None) -> Training:
+    """Find training and validation reports: an annotation.json holds them beside its test split."""
+    source = train if train is not None else references
+    if source is None:
+        return Training()
+    if not isinstance(source, str | Path):
+        return Training(source) if train is not None else Training()
+    splits = load_splits(source)
+    if splits:
+        return Training(splits.get("train", []), splits.get("val", []))
+    return Training(load_reports(source, "reference").texts) if train is not None else Training()
+
+
+def _reports(given: Given, side: Side) -> Reports:
+    if isinstance(given, str | Path):
+        return load_reports(given, side)
+    return Reports(f"the {side}s", list(given))

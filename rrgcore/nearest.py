@@ -1,0 +1,54 @@
+"""The nearest training report by the model's own retrieval: what copying would score."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+
+from rrgcore.data import Loader
+from rrgcore.features import Features
+from rrgcore.interfaces import Embeds
+from rrgcore.model import ReportModel
+from rrgcore.types import Tokens, pad_sequences
+from rrgcore.watch import Watcher
+
+MOST = 50_000
+"""Different training reports that are looked through, the first so many."""
+BATCH = 64
+
+
+@torch.no_grad()
+def nearest_reports(
+    model: ReportModel,
+    loader: Loader,
+    training: Sequence[str],
+    *,
+    embeds: str,
+    max_tokens: int,
+    device: torch.device | str,
+    watcher: Watcher,
+) -> list[str]:
+    """Return, for each study of a loader, the training report nearest to its images.
+
+    Nearness is the cosine in the joint space of the objective called `embeds`.
+    """
+    model.eval()
+    objective = cast(Embeds, model.objectives[embeds])
+    encoder = model.parts.text_encoder
+    reports = list(dict.fromkeys(training))[:MOST]
+    keys = []
+    batches = [reports[at : at + BATCH] for at in range(0, len(reports), BATCH)]
+    for some in watcher.track(batches, "embedding training reports", len(batches)):
+        rows = [encoder.tokenizer.encode(report, max_tokens=max_tokens) for report in some]
+        tokens = Tokens(
+            pad_sequences(rows, encoder.tokenizer.pad_id),
+            pad_sequences([[1] * len(row) for row in rows], 0).bool(),
+        )
+        text = encoder.encode_text(Tokens(tokens.ids.to(device), tokens.mask.to(device)))
+        keys.append(objective.embed_text(text))
+    index = torch.cat(keys)
+    found = []
+    for batch in watcher.track(loader.epoch(), "looking for the nearest reports", len(loader)):
+        image = objective.embed_image(Features(model.parts, batch.to(device)).image)
+        found += [reports[int(row)] for row in (image @ index.mT).argmax(dim=1)]
+    return found

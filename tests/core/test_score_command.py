@@ -1,0 +1,153 @@
+"""`rrg score`: anybody's file, scored by name, beside what it must be read beside."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPORTS = [
+    "the heart is normal in size . the lungs are clear .",
+    "there is a small left pleural effusion .",
+    "no focal consolidation . no pneumothorax .",
+    "the lungs are clear . no acute bony abnormality .",
+]
+COCO = ("-p", "coco", "--set", "coco.meteor=false", "--labeler", "none")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """Predictions by id, and R2Gen's annotation.json with the references."""
+    rows = {
+        split: [{"id": f"{split}{i}", "report": report} for i, report in enumerate(REPORTS)]
+        for split in ("train", "val", "test")
+    }
+    references = tmp_path / "annotation.json"
+    references.write_text(json.dumps(rows), encoding="utf-8")
+    predictions = tmp_path / "mine.json"
+    written = {f"test{i}": REPORTS[i // 2] for i in range(len(REPORTS))}
+    predictions.write_text(json.dumps(written), encoding="utf-8")
+    return predictions, references
+
+
+def test_a_file_is_scored_beside_baselines_and_leakage(files: tuple[Path, Path], rrg: Any) -> None:
+    answer = rrg("score", *map(str, files), *COCO)
+
+    assert answer.code == 0, answer.err
+    assert "mine.json: 4 pairs" in answer.out
+    for said in (
+        "most frequent",
+        "best constant",
+        "random report",
+        "references that are, word for word, a training report: 100.0%",
+        "distinct reports: 50.0%; 50.0% are “the heart is normal",
+    ):
+        assert said in answer.out
+    row = next(line for line in answer.out.splitlines() if line.split()[:1] == ["BLEU-1"])
+    assert row.count(".") == 6, row  # the score, its interval, three baselines
+
+
+def test_every_number_has_its_fingerprint(files: tuple[Path, Path], rrg: Any) -> None:
+    found = json.loads(rrg("score", *map(str, files), *COCO, "--json").out)
+
+    assert found["pairs"] == 4
+    assert found["protocols"].keys() == found["fingerprint"].keys() == {"coco"}
+    assert "4" in found["fingerprint"]["coco"]
+    assert found["leakage"]["verbatim"] == 1
+    assert set(found["baselines"]) == {
+        "most frequent report",
+        "best constant report",
+        "random report",
+    }
+
+
+def test_the_default_is_two_protocols_and_clinical_efficacy(
+    files: tuple[Path, Path], rrg: Any
+) -> None:
+    settings = [word for name in ("coco", "r2gen") for word in ("--set", f"{name}.meteor=false")]
+    found = json.loads(rrg("score", *map(str, files), *settings, "--json").out)
+
+    assert list(found["protocols"]) == ["coco", "r2gen", "clinical"]
+    assert all(found["protocols"].values())
+
+
+def test_what_needs_training_reports_says_so_and_the_rest_is_scored(
+    files: tuple[Path, Path], rrg: Any, tmp_path: Path
+) -> None:
+    references = tmp_path / "references.json"
+    rows = {f"test{i}": report for i, report in enumerate(REPORTS)}
+    references.write_text(json.dumps(rows), encoding="utf-8")
+    answer = rrg("score", str(files[0]), str(references), "-p", "r2gen", *COCO)
+
+    assert answer.code == 0, answer.err
+    assert "BLEU-4" in answer.out
+    assert "r2gen BLEU-4 was not computed" in answer.out
+    assert "--train FILE" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-p", "coca"], ["no metric called 'coca'. Did you mean 'coco'?"]),
+        (["--labeler", "ruels"], ["no annotator called 'ruels'. Did you mean 'rules'?"]),
+        (["--set", "coco.metoer=false"], ["metric 'coco' has no option 'metoer'"]),
+        (["--set", "cocoa=1"], ["expected METRIC.OPTION=VALUE"]),
+        (["--prediction-column", "text"], ["mine.json"]),
+        (["--split", "dev"], ["has no rows of split 'dev'; it has train, val, test"]),
+    ],
+)
+def test_a_mistake_is_refused(
+    files: tuple[Path, Path], rrg: Any, arguments: list[str], said: list[str]
+) -> None:
+    if arguments[0] == "--prediction-column":
+        files[0].write_text(json.dumps([{"id": "test0", "report": "x"}]), encoding="utf-8")
+    answer = rrg("score", *map(str, files), *arguments)
+
+    assert answer.code == 2, answer
+    for text in said:
+        assert text in answer.err, answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_file_that_is_not_there_and_one_that_is_a_folder(rrg: Any, tmp_path: Path) -> None:
+    assert "cannot be read (No such file" in rrg("score", "none.jsonl", "none.jsonl").err
+    assert "is a folder" in rrg("score", str(tmp_path)).err
+
+
+def test_references_without_a_word_are_left_out_and_counted(rrg: Any, tmp_path: Path) -> None:
+    rows = [
+        {"id": "a", "prediction": "x y", "reference": "x y"},
+        {"id": "b", "prediction": "x", "reference": " ."},
+    ]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    answer = rrg("score", str(tmp_path / "p.jsonl"), *COCO)
+
+    assert "1 pairs; 1 without a reference were left out" in answer.out
+
+
+def test_the_json_can_be_written_to_a_file(
+    files: tuple[Path, Path], rrg: Any, tmp_path: Path
+) -> None:
+    rrg("score", *map(str, files), *COCO, "--out", str(tmp_path / "scores.json"))
+
+    assert json.loads((tmp_path / "scores.json").read_text())["pairs"] == 4
+
+
+def test_scoring_imports_no_torch(files: tuple[Path, Path]) -> None:
+    """Half of what a small file takes would be spent on it."""
+    code = (
+        "import sys\nfrom rrgcore.cli import app\n"
+        f"app(['score', {str(files[0])!r}, {str(files[1])!r}, '-p', 'raw', '--labeler', 'none'], "
+        "standalone_mode=False)\nassert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    # without Java, so that only what Python computes is
+    environment = {**os.environ, "PATH": str(Path(sys.executable).parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "METEOR was not computed" in done.stdout
+    assert "Java" in done.stdout
