@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "load_recipe": "rrgcore.session",
     "load_run": "rrgcore.session",
-    "score": "rrgcore.judging",
+    "score": "rrgcore.scoring.judging",
 }
 
 __all__ = ["Component", "__version__", "discover", "hookimpl", *_LAZY]

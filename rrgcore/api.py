@@ -34,8 +34,8 @@ from rrgcore.interfaces import (
     VisualEncoder,
 )
 from rrgcore.plugins import API_VERSION as VERSION
-from rrgcore.published import Published, PublishedRow, PublishedTable
 from rrgcore.scoring import Metric, Pair, Scores, Terms, mean_terms
+from rrgcore.scoring.published import Published, PublishedRow, PublishedTable
 from rrgcore.sources import Ledger, Source
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import (

@@ -8,7 +8,6 @@ from typing import Any, cast, final
 
 from accelerate import Accelerator
 
-from rrgcore.baselines import Baseline
 from rrgcore.checkpoint import load_model
 from rrgcore.cleaning import is_empty
 from rrgcore.data import study_rng
@@ -22,8 +21,9 @@ from rrgcore.plan import Plan
 from rrgcore.probes import exchange_images, reconstruction
 from rrgcore.processes import on_main
 from rrgcore.retrieval import retrieval
-from rrgcore.scorecard import Scorecard, make_scorecard, score
 from rrgcore.scoring import Metric, Scores
+from rrgcore.scoring.baselines import Baseline
+from rrgcore.scoring.scorecard import Scorecard, make_scorecard, score
 from rrgcore.settings import Split
 from rrgcore.studies import Studies
 from rrgcore.watch import Watcher

@@ -22,8 +22,8 @@ from torch import Tensor
 from rrgcore.augment import Change, draw_change
 from rrgcore.errors import DataError
 from rrgcore.images import resize
+from rrgcore.images.pixels import normalise
 from rrgcore.interfaces import Prepares
-from rrgcore.pixels import normalise
 from rrgcore.settings import AugmentSettings
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Annotator, Dataset

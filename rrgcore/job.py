@@ -20,8 +20,8 @@ from rrgcore.folder import PREDICTIONS, SCORES, RunFolder
 from rrgcore.interrupts import Interrupts
 from rrgcore.plan import Plan
 from rrgcore.resolve import weigh
-from rrgcore.scorecard import fit_metrics, flat, score, selected
 from rrgcore.scoring import Metric, Pair
+from rrgcore.scoring.scorecard import fit_metrics, flat, score, selected
 from rrgcore.studies import ROLES, Studies
 from rrgcore.tokenizers import WORDS, Tokenizers
 from rrgcore.tokens import AbsentTokenizer

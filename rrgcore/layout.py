@@ -15,7 +15,7 @@ from PIL import Image
 
 from rrgcore.annotations import Annotation
 from rrgcore.errors import DataError, UserError
-from rrgcore.grey import SMALLEST_SIDE
+from rrgcore.images.grey import SMALLEST_SIDE
 from rrgcore.settings import Split
 from rrgcore.study import Study
 

@@ -16,7 +16,7 @@ from rrgcore.data import Loader, study_rng
 from rrgcore.features import Features
 from rrgcore.interfaces import Reconstructs
 from rrgcore.model import ReportModel
-from rrgcore.significance import Interval
+from rrgcore.scoring.significance import Interval
 from rrgcore.study import Study
 from rrgcore.types import Batch, Tokens
 from rrgcore.watch import Watcher

@@ -17,7 +17,7 @@ KINDS: Mapping[str, str] = {
     "dataset": "rrgcore.supply:Dataset",
     "source": "rrgcore.sources:Source",
     "metric": "rrgcore.scoring:Metric",
-    "published": "rrgcore.published:Published",
+    "published": "rrgcore.scoring.published:Published",
     "annotator": "rrgcore.supply:Annotator",
 }
 """Each kind and where its abstract class is; those of scores and data import no torch."""

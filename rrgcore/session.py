@@ -35,7 +35,6 @@ from rrgcore.job import (
     make_accelerator,
 )
 from rrgcore.model import ReportModel
-from rrgcore.named_metrics import make_named_metrics
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered, discover
 from rrgcore.pretrained import check_weights
@@ -44,8 +43,9 @@ from rrgcore.recipe import Recipe
 from rrgcore.recipe import load_recipe as read_recipe
 from rrgcore.resolve import Weight, resolved, weigh
 from rrgcore.resume import changed_versions, check_same_data
-from rrgcore.scorecard import fit_metrics
 from rrgcore.scoring import Pair
+from rrgcore.scoring.by_name import make_named_metrics
+from rrgcore.scoring.scorecard import fit_metrics
 from rrgcore.settings import Split
 from rrgcore.studies import Studies
 from rrgcore.supply import DataChecks

@@ -24,8 +24,8 @@ from rrgcore.optim import Schedule, make_optimizer
 from rrgcore.plan import Plan
 from rrgcore.probes import exchange_images, image_gap
 from rrgcore.processes import on_main
-from rrgcore.scorecard import flat, score, selected
 from rrgcore.scoring import Metric, Scores
+from rrgcore.scoring.scorecard import flat, score, selected
 from rrgcore.settings import StageSettings
 from rrgcore.studies import Studies
 from rrgcore.timing import Clock

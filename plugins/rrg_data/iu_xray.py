@@ -27,9 +27,9 @@ from rrg_data.splits import split_by_hash
 from rrg_data.views import view_of
 from rrgcore.chest import View
 from rrgcore.cleaning import is_empty
-from rrgcore.dicom import view_of_dicom
 from rrgcore.errors import DataError
 from rrgcore.images import read_image
+from rrgcore.images.dicom import view_of_dicom
 from rrgcore.settings import Split
 from rrgcore.sources import Ledger, Source
 from rrgcore.study import ImageRef, Study

@@ -6,7 +6,7 @@ from typing import Any, final
 
 import yaml
 
-from rrgcore.published import Published, PublishedRow, PublishedTable
+from rrgcore.scoring.published import Published, PublishedRow, PublishedTable
 
 FOLDER = Path(__file__).parent / "published"
 

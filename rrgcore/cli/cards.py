@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rrgcore.compare import Comparison, Standing
-from rrgcore.published import PublishedTable
+from rrgcore.scoring.comparison import Comparison, Standing
+from rrgcore.scoring.published import PublishedTable
 
 SHORT = 90
 """Characters shown of a report."""

@@ -28,7 +28,7 @@ from rrgcore.errors import UserError
 from rrgcore.plugins import Discovered
 
 if TYPE_CHECKING:
-    from rrgcore.report_files import Reports
+    from rrgcore.scoring.report_files import Reports
 
 
 def register(app: typer.Typer) -> None:
@@ -67,12 +67,12 @@ def compare(
     from rich.console import Console
 
     from rrgcore.cli.cards import print_comparison, print_published
-    from rrgcore.compare import compare as put_side_by_side
-    from rrgcore.judging import training_reports
-    from rrgcore.published import published_tables
-    from rrgcore.report_files import load_reports
-    from rrgcore.scorecard import fit_metrics
-    from rrgcore.systems import load_systems
+    from rrgcore.scoring.comparison import compare as put_side_by_side
+    from rrgcore.scoring.judging import training_reports
+    from rrgcore.scoring.published import published_tables
+    from rrgcore.scoring.report_files import load_reports
+    from rrgcore.scoring.scorecard import fit_metrics
+    from rrgcore.scoring.systems import load_systems
 
     plugins = find_plugins(plugin, no_plugin)
     metrics = make_metrics(protocol, plugins.registry, labeler, settings)

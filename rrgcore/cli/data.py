@@ -52,12 +52,12 @@ def build(
     """
     found = find_plugins(plugin, no_plugin)
     found.registry.entry("source", source)
-    from rrgcore.build_record import Order
-    from rrgcore.building import build_dataset
     from rrgcore.cli.progress import shown_progress
     from rrgcore.cli.written import in_a_recipe, tell_built
     from rrgcore.options import load_source
-    from rrgcore.partial import partial_folder
+    from rrgcore.sources.building import build_dataset
+    from rrgcore.sources.partial import partial_folder
+    from rrgcore.sources.record import Order
 
     archive, given = load_source(source, root, options or (), found.registry)
     order = Order(source=source, options=given, size=size, link=link)

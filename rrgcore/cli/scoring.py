@@ -55,7 +55,7 @@ def score(
     from rich.text import Text
 
     from rrgcore.cli.cards import print_card
-    from rrgcore.judging import read_pairs, score_pairs, training_reports, with_words
+    from rrgcore.scoring.judging import read_pairs, score_pairs, training_reports, with_words
 
     registry = find_plugins(plugin, no_plugin).registry
     metrics = make_metrics(protocol, registry, labeler, settings)

@@ -13,8 +13,8 @@ from rrgcore.registry import Registry
 if TYPE_CHECKING:  # --help and --version import none of it
     from rich.console import Console
 
-    from rrgcore.report_files import Side
     from rrgcore.scoring import Metric
+    from rrgcore.scoring.report_files import Side
 
 Protocols = Annotated[
     list[str] | None,
@@ -45,7 +45,7 @@ def make_metrics(
     settings: Sequence[str] | None,
 ) -> "dict[str, Metric]":
     """Build the metrics that were asked for."""
-    from rrgcore.named_metrics import PROTOCOLS, make_named_metrics
+    from rrgcore.scoring.by_name import PROTOCOLS, make_named_metrics
 
     who = None if labeler == "none" else labeler
     return make_named_metrics(names or PROTOCOLS, registry, labeler=who, options=settings or ())

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rrgcore.build_record import LEFT_OUT
-from rrgcore.building import Built
+from rrgcore.sources.building import Built
+from rrgcore.sources.record import LEFT_OUT
 
 SHOWN = 8
 """Reasons, and bad things, that are named; the file has them all."""

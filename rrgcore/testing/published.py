@@ -2,7 +2,7 @@
 
 from math import isfinite
 
-from rrgcore.published import Published
+from rrgcore.scoring.published import Published
 from rrgcore.testing.subject import Subject
 
 

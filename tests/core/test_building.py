@@ -12,12 +12,12 @@ from PIL import Image
 
 from rrg_data.r2gen import R2GenDataset
 from rrgcore.annotations import Labels
-from rrgcore.build_record import Order
-from rrgcore.building import Built, build_dataset
 from rrgcore.errors import DataError, UserError
-from rrgcore.partial import partial_folder
 from rrgcore.settings import Split
 from rrgcore.sources import Ledger, Source
+from rrgcore.sources.building import Built, build_dataset
+from rrgcore.sources.partial import partial_folder
+from rrgcore.sources.record import Order
 from rrgcore.study import ImageRef, Study
 
 Found = tuple[Split, Study]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rrgcore.compare import compare
 from rrgcore.errors import DataError, RunError
 from rrgcore.scoring import Metric, Pair, Scores, mean_terms
+from rrgcore.scoring.comparison import compare
+from rrgcore.scoring.systems import load_systems
 from rrgcore.session import Run
-from rrgcore.systems import load_systems
 
 
 class Overlap(Metric):
@@ -89,7 +89,7 @@ def test_other_references_are_refused_unless_all_are_given_the_same(tmp_path: Pa
         load_systems([one, two])
     assert "--references FILE" in str(error.value)
 
-    from rrgcore.report_files import load_reports
+    from rrgcore.scoring.report_files import load_reports
 
     references = load_reports(one, "reference")
     assert len(load_systems([one, two], references=references)) == 2

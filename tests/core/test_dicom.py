@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rrgcore.dicom import view_of_dicom
 from rrgcore.errors import DataError
 from rrgcore.images import decode_image, read_image
+from rrgcore.images.dicom import view_of_dicom
 
 pydicom = pytest.importorskip("pydicom", reason="rrg[dicom] is not installed")
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from rrgcore.errors import DataError
 from rrgcore.images import decode_image, read_image, resize
-from rrgcore.pixels import normalise
+from rrgcore.images.pixels import normalise
 
 RAMP = np.tile(np.arange(0, 240, 10, dtype=np.uint8), (20, 1))
 """20 × 24 pixels, dark on the left, bright on the right."""

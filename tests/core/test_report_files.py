@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rrgcore.errors import DataError
-from rrgcore.pairing import join, load_pairs
-from rrgcore.report_files import Reports, load_reports, load_splits
 from rrgcore.scoring import Pair
+from rrgcore.scoring.pairing import join, load_pairs
+from rrgcore.scoring.report_files import Reports, load_reports, load_splits
 
 ROWS = [{"id": "a", "prediction": "Clear lungs."}, {"id": "b", "prediction": "An effusion, left."}]
 TEXTS = ["Clear lungs.", "An effusion, left."]

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocoevalcap.bleu.bleu import Bleu
 
-from rrgcore.baselines import DRAWS, LARGE, Baseline, best_constant, make_baselines
-from rrgcore.leakage import leakage
-from rrgcore.scorecard import fit_metrics, flat, make_scorecard, score, selected
 from rrgcore.scoring import Metric, Pair, Scores, mean_terms
+from rrgcore.scoring.baselines import DRAWS, LARGE, Baseline, best_constant, make_baselines
+from rrgcore.scoring.leakage import leakage
+from rrgcore.scoring.scorecard import fit_metrics, flat, make_scorecard, score, selected
 
 
 class SameWords(Metric):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rrgcore.scoring import Terms, mean_terms
-from rrgcore.significance import DRAWS, SHUFFLES, difference, intervals, pooled
+from rrgcore.scoring.significance import DRAWS, SHUFFLES, difference, intervals, pooled
 
 
 def ratio(rows: object) -> Terms:
@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_interval_however_it_is_portioned(
 ) -> None:
     terms = {"score": mean_terms(np.linspace(0, 1, 40))}
     whole = intervals(terms, seed=3)
-    monkeypatch.setattr("rrgcore.significance._CELLS", 400)
+    monkeypatch.setattr("rrgcore.scoring.significance._CELLS", 400)
 
     assert intervals(terms, seed=3) == whole
 

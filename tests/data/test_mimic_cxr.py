@@ -15,9 +15,9 @@ from rrg_data.mimic_cxr import LARGEST_REPORT, MimicCxrSource
 from rrg_data.mimic_sections import cut_report, section_of
 from rrg_data.mimic_words import SECTION_OF
 from rrgcore.annotations import Labels
-from rrgcore.building import Order, build_dataset
 from rrgcore.errors import DataError
 from rrgcore.sources import Ledger
+from rrgcore.sources.building import Order, build_dataset
 from rrgcore.study import Study
 
 from .mimic import archive, report, write_mimic, write_table

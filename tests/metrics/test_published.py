@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rrg_metrics.published import KIA, CmEAA
-from rrgcore.published import Published, PublishedTable
+from rrgcore.scoring.published import Published, PublishedTable
 
 TABLES = {
     "CmEAA": ["Table 1 iu_xray", "Table 1 mimic_cxr", "Table 2 iu_xray", "Table 3 iu_xray"],

@@ -6,10 +6,10 @@ from typing import Any, final
 
 import numpy as np
 
-from rrgcore.baselines import Baseline, make_baselines
-from rrgcore.leakage import Leakage, leakage
-from rrgcore.scoring import Metric, Pair, Scores
-from rrgcore.significance import Interval, intervals
+from rrgcore.scoring.baselines import Baseline, make_baselines
+from rrgcore.scoring.leakage import Leakage, leakage
+from rrgcore.scoring.metric import Metric, Pair, Scores
+from rrgcore.scoring.significance import Interval, intervals
 
 
 @final

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from rrgcore.scoring import Pair
+from rrgcore.scoring.metric import Pair
 
 
 @final

@@ -12,9 +12,9 @@ import yaml
 
 from rrgcore.cleaning import is_empty
 from rrgcore.errors import DataError, RunError
-from rrgcore.pairing import join, load_pairs
-from rrgcore.report_files import Reports, Side, load_reports, shortened, some
-from rrgcore.scoring import Pair
+from rrgcore.scoring.metric import Pair
+from rrgcore.scoring.pairing import join, load_pairs
+from rrgcore.scoring.report_files import Reports, Side, load_reports, shortened, some
 
 
 @final

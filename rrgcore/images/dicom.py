@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import Integer, Shaped, UInt8
 from PIL import Image
 
-from rrgcore.dicom_scan import Scan, Table, load_scan, load_view
 from rrgcore.errors import DataError
-from rrgcore.grey import check_finite, quantise, stretch
+from rrgcore.images.dicom_scan import Scan, Table, load_scan, load_view
+from rrgcore.images.grey import check_finite, quantise, stretch
 
 T = TypeVar("T")
 

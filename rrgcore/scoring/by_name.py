@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from rrgcore.errors import UserError
 from rrgcore.registry import Registry
-from rrgcore.scoring import Metric
+from rrgcore.scoring.metric import Metric
 
 PROTOCOLS = ("coco", "r2gen")
 """Side by side unless others are asked for."""

@@ -18,7 +18,6 @@ from typing import TypeVar, final
 from PIL import Image
 
 from rrgcore.annotations import Annotation
-from rrgcore.build_record import Order, identity, nothing_left, write_records
 from rrgcore.cleaning import is_empty
 from rrgcore.errors import DataError, UserError
 from rrgcore.layout import (
@@ -30,9 +29,10 @@ from rrgcore.layout import (
     folder_name,
     shrink,
 )
-from rrgcore.partial import Journal, finish, held, is_whole, partial_folder, prune
 from rrgcore.settings import Split
-from rrgcore.sources import Ledger, Source
+from rrgcore.sources.partial import Journal, finish, held, is_whole, partial_folder, prune
+from rrgcore.sources.record import Order, identity, nothing_left, write_records
+from rrgcore.sources.source import Ledger, Source
 from rrgcore.study import Study
 
 R = TypeVar("R")

@@ -7,12 +7,12 @@ from typing import final
 
 from rrgcore.cleaning import is_empty
 from rrgcore.errors import DataError, UserError
-from rrgcore.named_metrics import PROTOCOLS, make_named_metrics
-from rrgcore.pairing import join, load_pairs
 from rrgcore.plugins import Discovered, discover
-from rrgcore.report_files import Reports, Side, load_reports, load_splits
-from rrgcore.scorecard import Scorecard, fit_metrics, make_scorecard
-from rrgcore.scoring import Metric, Pair
+from rrgcore.scoring.by_name import PROTOCOLS, make_named_metrics
+from rrgcore.scoring.metric import Metric, Pair
+from rrgcore.scoring.pairing import join, load_pairs
+from rrgcore.scoring.report_files import Reports, Side, load_reports, load_splits
+from rrgcore.scoring.scorecard import Scorecard, fit_metrics, make_scorecard
 
 Given = str | Path | Sequence[str]
 """A file, or the reports themselves."""

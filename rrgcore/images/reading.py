@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from rrgcore.dicom import decode_dicom, is_dicom
 from rrgcore.errors import DataError
-from rrgcore.grey import TOO_LARGE, check_size, stretch
+from rrgcore.images.dicom import decode_dicom, is_dicom
+from rrgcore.images.grey import TOO_LARGE, check_size, stretch
 
 _PHOTOMETRIC = 262  # the TIFF tag PhotometricInterpretation; 0: WhiteIsZero
 
@@ -56,7 +56,7 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
     several frames the first is taken. An image of more than 8 bits is rescaled: its 0.1th
     percentile becomes black, its 99.9th white, so that a dead pixel does not set the window of the
     whole picture. An 8-bit image keeps its values. DICOM is shown as its file says
-    (`rrgcore.dicom`).
+    (`rrgcore.images.dicom`).
     """
     if not data:
         raise DataError(f"image {name}: is empty (0 bytes); copy or download it again")

@@ -6,9 +6,9 @@ from typing import Any, final
 
 import numpy as np
 
-from rrgcore.scoring import Metric, Scores
-from rrgcore.significance import Difference, Interval, difference, intervals, pooled
-from rrgcore.systems import System
+from rrgcore.scoring.metric import Metric, Scores
+from rrgcore.scoring.significance import Difference, Interval, difference, intervals, pooled
+from rrgcore.scoring.systems import System
 
 
 @final

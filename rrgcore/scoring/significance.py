@@ -12,7 +12,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from rrgcore.scoring import Terms
+from rrgcore.scoring.metric import Terms
 
 DRAWS = 1_000
 SHUFFLES = 10_000

@@ -12,9 +12,9 @@ from typing import Any, final
 from rrgcore import __version__
 from rrgcore.errors import UserError
 from rrgcore.files import write_json
-from rrgcore.grey import SMALLEST_SIDE
+from rrgcore.images.grey import SMALLEST_SIDE
 from rrgcore.layout import Written
-from rrgcore.sources import Ledger, Source
+from rrgcore.sources.source import Ledger, Source
 
 RECORD, LEFT_OUT = "build.json", "left_out.jsonl"
 PACKAGES = ("numpy", "pillow", "pydicom")

@@ -1,7 +1,7 @@
 """What is kept of a DICOM file: its stored values, and how they are to be shown.
 
 Nothing else is parsed: no name, number or date of a patient. Everything here calls pydicom, and may
-raise, warn and log as it likes; `rrgcore.dicom` sees to that.
+raise, warn and log as it likes; `rrgcore.images.dicom` sees to that.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
 from rrgcore.errors import DataError
-from rrgcore.grey import check_size
+from rrgcore.images.grey import check_size
 
 _TAGS = [
     "SamplesPerPixel",

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rrgcore.errors import DataError
-from rrgcore.report_files import TEXTS, Reports, Side, load_reports, some
-from rrgcore.scoring import Pair
+from rrgcore.scoring.metric import Pair
+from rrgcore.scoring.report_files import TEXTS, Reports, Side, load_reports, some
 
 
 def join(hypotheses: Reports, references: Reports) -> list[Pair]:
