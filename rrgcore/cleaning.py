@@ -42,6 +42,13 @@ def is_empty(report: str) -> bool:
     return not any(character.isalnum() for character in report)
 
 
+def half_pair(text: str) -> str | None:
+    """Name half a surrogate pair, which JSON can spell and no UTF-8 file can hold."""
+    if (found := re.search(r"[\ud800-\udfff]", text)) is None:
+        return None
+    return f"half a surrogate pair (U+{ord(found[0]):04X}), which no UTF-8 file can hold"
+
+
 def _lossless(report: str) -> str:
     """Lower-case, one sentence after the other, each closed by " .".
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-from rrgcore.cleaning import is_empty
+from rrgcore.cleaning import half_pair, is_empty
 from rrgcore.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -122,6 +122,9 @@ def wrong_row(row: Row, images: Path | None) -> Iterator[str]:
             yield f"its report is {shown(value['report'])}; expected a text"
         elif is_empty(value["report"]):
             yield "its report is empty"
+    for key in ("id", "report"):
+        if isinstance(value.get(key), str) and (half := half_pair(value[key])):
+            yield f"its {key} has {half}"
     if "image_path" in value:
         yield from _wrong_images(value["image_path"], images)
     if "views" in value:

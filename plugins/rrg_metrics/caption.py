@@ -27,9 +27,10 @@ class CaptionProtocol(Metric):
 
     Every score is made from its `terms`. Document frequencies of CIDEr are of the references being
     scored, so it depends on the split; they stay fixed where pairs are resampled. METEOR needs
-    Java and is otherwise missing; one Java process works for all systems that are scored together,
-    while the other scores are computed. It is slow, so it is computed for the first system, and
-    for the next as long as all together have no more than `meteor_segments` reports.
+    Java and is otherwise missing; its program is started once for all systems that are scored
+    together, and works while the other scores are computed. It is slow, so it is computed for the
+    first system, and for the next as long as all together have no more than `meteor_segments`
+    reports.
     """
 
     def __init__(self, *, meteor: bool, meteor_segments: int) -> None:
@@ -65,7 +66,7 @@ class CaptionProtocol(Metric):
         return self._score({"": pairs}, quick=quick)[""]
 
     def score_all(self, systems: Mapping[str, Sequence[Pair]]) -> Mapping[str, Scores]:
-        """Score several systems, METEOR of all in one Java process."""
+        """Score several systems, METEOR of all in one start of its program."""
         return self._score(systems, quick=False)
 
     def _score(self, systems: Mapping[str, Sequence[Pair]], *, quick: bool) -> dict[str, Scores]:

@@ -1,11 +1,13 @@
 """METEOR 1.5: the statistics of its own Java program, and its score from their sums."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -22,7 +24,11 @@ from .paraphrases import select_paraphrases
 # it runs for seconds: what optimizes for hours costs more than it brings
 _FAST_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _OPTIONS = (*_FAST_START, "-Xmx2G", "-Dfile.encoding=UTF-8")
-_ARGUMENTS = ("-", "-", "-stdio", "-l", "en", "-norm")
+_ARGUMENTS = ("-", "-", "-stdio", "-l", "en")
+_BAR = " ||| "
+# lower-case words and full stops apart: METEOR's normalization takes its time and changes nothing
+_WORDS = r"[a-z0-9]+|\."
+_NORMALIZED = re.compile(rf"SCORE(?: \|\|\| (?:{_WORDS})(?: (?:{_WORDS}))*)+")
 _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
 """Of words matched as they are, by stem, as synonyms and as paraphrases; `-l en` sets all these."""
@@ -30,8 +36,6 @@ _WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
 Statistics = Float[np.ndarray, "*segments 23"]
 """A line of METEOR's: words of hypothesis and reference, function words of both; of each of four
 kinds, content words matched in both, then function words; chunks; words matched in both."""
-
-
 _CHUNKS = 20
 
 
@@ -70,7 +74,7 @@ def _matches(sums: Statistics) -> Float[np.ndarray, "*segments 4 2 2"]:
 
 
 def meteor_statistics(segments: Sequence[Segment]) -> Statistics:
-    """Return METEOR's statistics of each segment, all in one Java process.
+    """Return METEOR's statistics of each segment, all in one start of its program.
 
     `meteor-1.5.jar -l en -norm`, as coco-caption calls it. Raises MeteorError, with what Java
     said, when there is no Java or the program ends early.
@@ -83,12 +87,11 @@ def meteor_statistics(segments: Sequence[Segment]) -> Statistics:
         )
     lines = [_score_line(segment) for segment in segments]
     # a report that many studies share is scored once
-    distinct = {line: i for i, line in enumerate(dict.fromkeys(lines))}
-    texts = {text for hypothesis, references in segments for text in (hypothesis, *references)}
-    answers = _run(java, list(distinct), texts)
-    found: Statistics = np.array([_numbers(answer) for answer in answers])[
-        [distinct[line] for line in lines]
-    ]
+    distinct = list(dict.fromkeys(lines))
+    answers = _run(java, distinct)
+    found: Statistics = np.array([_numbers(answers[line]) for line in distinct])
+    place = {line: i for i, line in enumerate(distinct)}
+    found = found[[place[line] for line in lines]]
     # the program does not penalize a whole match for being one chunk, and adds none to a sum
     whole = (_matches(found).sum((1, 2)) == found[:, :2]).all(-1) & (found[:, _CHUNKS] == 1)
     found[whole, _CHUNKS] = 0
@@ -97,7 +100,7 @@ def meteor_statistics(segments: Sequence[Segment]) -> Statistics:
 
 def _score_line(segment: Segment) -> str:
     hypothesis, references = segment
-    return " ||| ".join(["SCORE", *map(_clean, references), _clean(hypothesis)])
+    return _BAR.join(["SCORE", *map(_clean, references), _clean(hypothesis)])
 
 
 def _clean(text: str) -> str:
@@ -115,22 +118,39 @@ def _numbers(answer: str) -> list[float]:
     return numbers
 
 
-def _run(java: str, lines: Sequence[str], texts: Iterable[str]) -> list[str]:
+def _run(java: str, lines: Sequence[str]) -> dict[str, str]:
+    """Return the answer to each line, of two processes side by side: most need no normalization."""
+    settled = [line for line in lines if _NORMALIZED.fullmatch(line)]
+    others = [line for line in lines if not _NORMALIZED.fullmatch(line)]
     jar = _jar()
     table = jar.with_name("data") / "paraphrase-en.gz"
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = list(_ARGUMENTS)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as processes:
+        command = [java, *_OPTIONS, "-jar", str(jar), *_ARGUMENTS]
         if table.exists():
             selected = Path(folder, "paraphrases.gz")
+            texts = {text for line in lines for text in line.split(_BAR)[1:]}
             selected.write_bytes(select_paraphrases(table, texts))
-            arguments += ["-a", str(selected)]
-        ended = subprocess.run(
-            [java, *_OPTIONS, "-jar", str(jar), *arguments],
-            input="".join(f"{line}\n" for line in lines).encode(errors="replace"),
-            capture_output=True,
-            check=False,
-            env={**os.environ, "LC_ALL": "C"},  # elsewhere a decimal is written with a comma
-        )
+            command += ["-a", str(selected)]
+        asked = [
+            (part, processes.submit(_answers, [*command, *more], part))
+            for part, more in ((settled, ()), (others, ("-norm",)))
+            if part
+        ]
+        return {
+            line: answer
+            for part, answers in asked
+            for line, answer in zip(part, answers.result(), strict=True)
+        }
+
+
+def _answers(command: Sequence[str], lines: Sequence[str]) -> list[str]:
+    ended = subprocess.run(
+        command,
+        input="".join(f"{line}\n" for line in lines).encode(errors="replace"),
+        capture_output=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},  # elsewhere a decimal is written with a comma
+    )
     answers = ended.stdout.decode(errors="replace").splitlines()
     if ended.returncode or len(answers) != len(lines):
         raise _ended(ended, len(answers), len(lines))

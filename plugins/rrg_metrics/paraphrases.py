@@ -62,7 +62,7 @@ def _beginnings(texts: Iterable[str]) -> Bool[np.ndarray, " numbers"]:
     breaks = np.flatnonzero(np.frombuffer(plain, np.uint8) == ord("\n"))
     text_ends = breaks[np.searchsorted(breaks, begins)]
     known = np.zeros(1 << 24, dtype=bool)
-    for words in range(_LONGEST):
+    for words in range(min(_LONGEST, len(begins))):
         count = len(begins) - words
         within = gaps[words:] <= text_ends[:count]
         low, high = _head(plain + _PADDING, begins[:count][within], gaps[words:][within])

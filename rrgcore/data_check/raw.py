@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, final
 
-from rrgcore.cleaning import CLEANERS, cleaner, is_empty
+from rrgcore.cleaning import CLEANERS, cleaner, half_pair, is_empty
 from rrgcore.data_check.findings import Findings
 from rrgcore.data_check.listing import Listing
 from rrgcore.data_check.texts import share
@@ -21,7 +21,6 @@ MARKS: Final[Mapping[str, re.Pattern[str]]] = {
 LINEAGE: Final = "r2gen-iu"
 EXAMPLES: Final = 3
 
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _LOST: Final = "\N{REPLACEMENT CHARACTER}"
 _DECIMAL: Final = re.compile(r"(?<![\w.])\d+\.\d+\w*")
@@ -117,12 +116,8 @@ class RawCheck:
 
     def _look_for_characters(self, place: str, id: str, raw: str, given: str) -> None:
         for what, text in (("id", id), ("report", raw), ("report", given)):
-            if found := _SURROGATE.search(text):
-                self._findings.add(
-                    "not_unicode",
-                    f"{place}: its {what} has half a surrogate pair (U+{ord(found[0]):04X}), "
-                    "which no UTF-8 file can hold",
-                )
+            if half := half_pair(text):
+                self._findings.add("not_unicode", f"{place}: its {what} has {half}")
                 break
         if found := _CONTROL.search(raw):
             self._findings.add("control_characters", f"{place}: U+{ord(found[0]):04X}")

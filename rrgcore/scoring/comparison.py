@@ -75,12 +75,18 @@ def compare(
     """Score every system with every metric, and test each against the first."""
     standings: dict[str, dict[str, Standing]] = {}
     for protocol, metric in metrics.items():
+        if tell is not None:
+            tell(protocol)
+        corpora = {
+            f"{system.name}\0{seed}": pairs
+            for system in systems
+            for seed, pairs in enumerate(system.runs)
+        }
+        scored = metric.score_all(corpora)
         standings[protocol] = {}
         first: dict[str, Any] = {}
         for system in systems:
-            if tell is not None:
-                tell(f"{protocol}: {system.name}")
-            scores = [metric.score(pairs) for pairs in system.runs]
+            scores = [scored[f"{system.name}\0{i}"] for i in range(len(system.runs))]
             terms = {
                 key: pooled([each.terms[key] for each in scores])
                 for key in scores[0].terms

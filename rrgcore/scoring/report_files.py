@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, final
 
+from rrgcore.cleaning import half_pair
 from rrgcore.errors import DataError, did_you_mean
 
 Side = Literal["prediction", "reference"]
@@ -234,6 +235,8 @@ def _text(place: str, row: Mapping[str, Any], column: str) -> str:
         raise DataError(f"{place}: has no '{column}'")
     if not isinstance(value, str):
         raise DataError(f"{place}: its '{column}' is {value!r}; expected a text")
+    if half := half_pair(value):
+        raise DataError(f"{place}: its '{column}' has {half}")
     return value
 
 

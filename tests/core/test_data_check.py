@@ -594,9 +594,11 @@ def test_what_a_terminal_cannot_show_is_escaped(rrg: Any, r2gen: Path) -> None:
     answer = rrg("data", "check", "r2gen", f"root={r2gen}")
     assert answer.code == 1
     assert "\x1b" not in answer.out
-    assert r"study 's\ud800' (train): its id has half a surrogate pair (U+D800)" in answer.out
+    assert (
+        r"study 's\ud800' (train, row 1): its id has half a surrogate pair (U+D800)" in answer.out
+    )
     found = json.loads(rrg("data", "check", "r2gen", f"root={r2gen}", "--json").out)
-    assert found["errors"][0]["sentences"][0].startswith("study 's\ud800' (train)")
+    assert found["errors"][0]["sentences"][0].startswith("study 's\ud800' (train, row 1)")
 
 
 def test_limits_are_those_that_are_asked_for(rrg: Any, r2gen: Path) -> None:

@@ -83,6 +83,7 @@ def test_columns_are_taken_by_name_where_they_are_given(tmp_path: Path) -> None:
             '{"id":"a","pred":"x"}\n{"id":"a","pred":"y"}',
             ["1 ids come more than once: a"],
         ),
+        ("p.jsonl", '{"id": "a", "pred": "\\ud83d"}', ["line 1: its 'pred' has half a surrogate"]),
         ("p.jsonl", "", ["is empty"]),
         ("p.txt", "", ["is empty"]),
         ("p.json", "{", ["line 1, column 2: is not JSON"]),
