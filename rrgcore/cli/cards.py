@@ -1,6 +1,7 @@
 """Scores as tables: a table a protocol, what was measured beside what it must be read beside."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -58,12 +59,19 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
                 console.print(Text(f"{name}, from {first}:"), soft_wrap=True)
             for key, against in standing.against.items():
                 console.print(Text(f"  {key} {against}"), soft_wrap=True)
-        for fingerprint in dict.fromkeys(s.fingerprint for s in standings.values()):
+        own = [s for name, s in standings.items() if name not in comparison.about]
+        for fingerprint in dict.fromkeys(s.fingerprint for s in own):
             _dim(console, fingerprint)
-        missing = {key: why for s in standings.values() for key, why in s.missing.items()}
-        for key, why in missing.items():
-            text = f"{protocol} {key} was not computed: {why}"
+        missing = {(n, key): why for n, s in standings.items() for key, why in s.missing.items()}
+        for (name, key), why in missing.items():
+            text = f"{protocol} {key} of {name} was not computed: {why}"
             console.print(Text(text, style="bold"), soft_wrap=True)
+    console.print()
+    for name, found in comparison.leakage.items():
+        _print_repeats(console, asdict(found), f"{name}: ")
+    _print_verbatim(console, next(iter(comparison.leakage.values())).verbatim)
+    for name, about in comparison.about.items():
+        _dim(console, f"{name}: {_short(about, 2 * SHORT)}")
 
 
 def print_published(console: Console, tables: Sequence[PublishedTable]) -> None:
@@ -123,16 +131,21 @@ def _cell(standing: Standing, key: str) -> str:
 
 
 def _print_leakage(console: Console, card: Mapping[str, Any]) -> None:
-    found = card["leakage"]
-    if found["verbatim"] is not None:
-        console.print(
-            Text(f"references that are, word for word, a training report: {found['verbatim']:.1%}"),
-            soft_wrap=True,
-        )
-    text = f"{found['most_frequent_share']:.1%} are “{_short(found['most_frequent'])}”"
-    console.print(Text(f"distinct reports: {found['distinct']:.1%}; {text}"), soft_wrap=True)
+    _print_verbatim(console, card["leakage"]["verbatim"])
+    _print_repeats(console, card["leakage"], "")
     for name, about in card["about baselines"].items():
         _dim(console, f"{name}: {_short(about, 2 * SHORT)}")
+
+
+def _print_verbatim(console: Console, share: float | None) -> None:
+    if share is not None:
+        text = f"references that are, word for word, a training report: {share:.1%}"
+        console.print(Text(text), soft_wrap=True)
+
+
+def _print_repeats(console: Console, found: Mapping[str, Any], whose: str) -> None:
+    text = f"{found['most_frequent_share']:.1%} are “{_short(found['most_frequent'])}”"
+    console.print(Text(f"{whose}distinct reports: {found['distinct']:.1%}; {text}"), soft_wrap=True)
 
 
 def _short(report: str, most: int = SHORT) -> str:

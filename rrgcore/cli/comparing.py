@@ -28,6 +28,7 @@ from rrgcore.errors import UserError
 from rrgcore.plugins import Discovered
 
 if TYPE_CHECKING:
+    from rrgcore.scoring.judging import Training
     from rrgcore.scoring.report_files import Reports
 
 
@@ -88,11 +89,17 @@ def compare(
         id_column=id_column,
         columns=columns_of(prediction_column, reference_column),
     )
-    training = list(training_reports(train, references).training)
-    if not training and any(metric.needs_training for metric in metrics.values()):
-        training = _training_of(systems, plugins)
-    fit_metrics(metrics, training)
-    comparison = put_side_by_side(found, metrics, tell=teller(Console(stderr=True, quiet=as_json)))
+    around = training_reports(train, references, split=split)
+    if not around.training:
+        around = _training_of(systems, plugins, split)
+    fit_metrics(metrics, around.training)
+    comparison = put_side_by_side(
+        found,
+        metrics,
+        training=around.training,
+        validation=around.validation,
+        tell=teller(Console(stderr=True, quiet=as_json)),
+    )
     tables = published_tables(plugins.registry, dataset, [pair.id for pair in found[0].runs[0]])
     answer = {
         **comparison.to_json(),
@@ -107,16 +114,20 @@ def compare(
     print_published(console, tables)
 
 
-def _training_of(systems: Sequence[Path], plugins: Discovered) -> list[str]:
+def _training_of(systems: Sequence[Path], plugins: Discovered, split: str) -> "Training":
     """Read the training reports of the first run whose data is still there."""
+    from rrgcore.scoring.judging import Training
+
     for path in systems:
-        if not path.is_dir():
+        if not path.is_dir() or split == "train":
             continue
         from rrgcore.session import load_run
         from rrgcore.studies import Studies
 
         try:
-            return Studies(load_run(path, plugins=plugins).plan).reports("train")
+            studies = Studies(load_run(path, plugins=plugins).plan)
+            validation = studies.raw_reports("val") if split != "val" else []
+            return Training(studies.raw_reports("train"), validation)
         except UserError as error:
             typer.echo(f"{path}: its training reports cannot be read ({error})", err=True)
-    return []
+    return Training()

@@ -60,21 +60,22 @@ def score(
     registry = find_plugins(plugin, no_plugin).registry
     metrics = make_metrics(protocol, registry, labeler, settings)
     columns = columns_of(prediction_column, reference_column)
-    pairs = read_pairs(hypotheses, references, split=split, id_column=id_column, columns=columns)
-    around = training_reports(train, references)
+    read = read_pairs(hypotheses, references, split=split, id_column=id_column, columns=columns)
+    around = training_reports(train, references, split=split)
     # progress is for people: it stays out of what is piped on
     progress = Console(stderr=True, quiet=as_json)
-    card = score_pairs(pairs, metrics, around, tell=teller(progress))
-    scored = with_words(pairs)
-    left = len(pairs) - len(scored)
-    found = {"pairs": len(scored), "without reference": left, **card.to_json()}
+    card = score_pairs(read.pairs, metrics, around, tell=teller(progress))
+    scored = with_words(read.pairs)
+    left = len(read.pairs) - len(scored)
+    counts = {"pairs": len(scored), "paired by": read.by, "without reference": left}
+    found = {**counts, **card.to_json()}
     write_json(out, found)
     if as_json:
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
         return
     console = Console(highlight=False)
     beside = f"; {left:,} without a reference were left out" if left else ""
-    title = Text(f"{hypotheses}: {len(scored):,} pairs{beside}", style="bold")
+    title = Text(f"{hypotheses}: {len(scored):,} pairs, by {read.by}{beside}", style="bold")
     console.print(title, soft_wrap=True)
     print_card(console, found, name=hypotheses.name)
     if not around.training:

@@ -10,7 +10,7 @@ import numpy as np
 
 DRAWS = 20
 """One random draw moves by a fifth from the next; the mean of so many is steady."""
-LARGE = 20_000
+LARGE = 10_000
 """Reports drawn in all; of a larger split a single draw is steady."""
 CANDIDATES = 20_000
 """Reports among which the best constant is looked for, and on which it is judged."""

@@ -1,12 +1,14 @@
 """Systems side by side on the same studies: scores, intervals, and which can be told apart."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
 
-from rrgcore.scoring.metric import Metric, Scores
+from rrgcore.scoring.baselines import make_baselines
+from rrgcore.scoring.leakage import Leakage, leakage
+from rrgcore.scoring.metric import Metric, Scores, Terms
 from rrgcore.scoring.significance import Difference, Interval, difference, intervals, pooled
 from rrgcore.scoring.systems import System
 
@@ -50,18 +52,27 @@ class Comparison:
     studies: int
     systems: Mapping[str, Sequence[str]]
     """Name to the folders or files."""
-    standings: Mapping[str, Mapping[str, Standing]] = field(default_factory=dict)
-    """By protocol and system."""
+    standings: Mapping[str, Mapping[str, Standing]]
+    """By protocol and system; trivial baselines come last, where training reports are known."""
+    leakage: Mapping[str, Leakage]
+    """By system."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What each baseline is."""
+    left_out: int = 0
+    """Studies whose reference says nothing."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {
             "studies": self.studies,
+            "without reference": self.left_out,
             "systems": {name: list(paths) for name, paths in self.systems.items()},
             "protocols": {
                 protocol: {name: standing.to_json() for name, standing in found.items()}
                 for protocol, found in self.standings.items()
             },
+            "leakage": {name: asdict(found) for name, found in self.leakage.items()},
+            "about baselines": dict(self.about),
         }
 
 
@@ -69,51 +80,77 @@ def compare(
     systems: Sequence[System],
     metrics: Mapping[str, Metric],
     *,
+    training: Sequence[str] = (),
+    validation: Sequence[str] = (),
     seed: int = 0,
     tell: Callable[[str], None] | None = None,
 ) -> Comparison:
-    """Score every system with every metric, and test each against the first."""
+    """Score every system with every metric, and test each against the first.
+
+    Where training reports are known, trivial baselines are scored on the very same references.
+    """
+    pairs = systems[0].runs[0]
+    corpora = {system.name: list(system.runs) for system in systems}
+    about: dict[str, str] = {}
+    if training:
+        rng = np.random.default_rng(seed)
+        for name, baseline in make_baselines(training, validation, len(pairs), rng).items():
+            about[name] = baseline.about
+            corpora[name] = [
+                [replace(pair, prediction=text) for pair, text in zip(pairs, draw, strict=True)]
+                for draw in baseline.draws
+            ]
     standings: dict[str, dict[str, Standing]] = {}
     for protocol, metric in metrics.items():
         if tell is not None:
             tell(protocol)
-        corpora = {
-            f"{system.name}\0{seed}": pairs
-            for system in systems
-            for seed, pairs in enumerate(system.runs)
-        }
-        scored = metric.score_all(corpora)
+        scored = metric.score_all(
+            {f"{name}\0{i}": run for name, runs in corpora.items() for i, run in enumerate(runs)}
+        )
         standings[protocol] = {}
-        first: dict[str, Any] = {}
-        for system in systems:
-            scores = [scored[f"{system.name}\0{i}"] for i in range(len(system.runs))]
-            terms = {
-                key: pooled([each.terms[key] for each in scores])
-                for key in scores[0].terms
-                if all(key in each.terms for each in scores)
-            }
-            against = {
-                key: difference(terms[key], first[key], seed=seed)
-                for key in terms
-                if key in first and key in scores[0].shown and system.runs[0]
-            }
-            first = first or terms
-            standings[protocol][system.name] = _standing(scores, intervals(terms), against)
+        first: Mapping[str, Terms] | None = None
+        for name, runs in corpora.items():
+            scores = [scored[f"{name}\0{i}"] for i in range(len(runs))]
+            if name in about:
+                standings[protocol][name] = _standing(scores, {}, {}, deviations=False)
+                continue
+            terms = pooled([each.terms for each in scores])
+            against = _differences(terms, first, scores[0].shown, seed)
+            first = terms if first is None else first
+            standings[protocol][name] = _standing(scores, intervals(terms, seed=seed), against)
     return Comparison(
-        studies=len(systems[0].runs[0]),
+        studies=len(pairs),
         systems={system.name: [str(path) for path in system.paths] for system in systems},
         standings=standings,
+        leakage={s.name: leakage([p for run in s.runs for p in run], training) for s in systems},
+        about=about,
+        left_out=systems[0].left_out,
     )
+
+
+def _differences(
+    ours: Mapping[str, Terms], first: Mapping[str, Terms] | None, shown: Sequence[str], seed: int
+) -> dict[str, Difference]:
+    """Test what is shown; a single study tells nothing of the next."""
+    if first is None:
+        return {}
+    return {
+        key: difference(ours[key], first[key], seed=seed)
+        for key in shown
+        if key in ours and key in first and len(ours[key].rows) > 1
+    }
 
 
 def _standing(
     scores: Sequence[Scores],
     over_studies: Mapping[str, Interval],
     against: Mapping[str, Difference],
+    *,
+    deviations: bool = True,
 ) -> Standing:
     keys = [key for key in scores[0].values if all(key in each.values for each in scores)]
     columns = {key: np.array([each.values[key] for each in scores]) for key in keys}
-    several = len(scores) > 1
+    several = deviations and len(scores) > 1
     return Standing(
         values={key: float(column.mean()) for key, column in columns.items()},
         deviations={k: float(c.std(ddof=1)) for k, c in columns.items()} if several else {},

@@ -10,12 +10,22 @@ from rrgcore.errors import DataError, UserError
 from rrgcore.plugins import Discovered, discover
 from rrgcore.scoring.by_name import PROTOCOLS, make_named_metrics
 from rrgcore.scoring.metric import Metric, Pair
-from rrgcore.scoring.pairing import join, load_pairs
+from rrgcore.scoring.pairing import by_id, join, load_pairs
 from rrgcore.scoring.report_files import Reports, Side, load_reports, load_splits
 from rrgcore.scoring.scorecard import Scorecard, fit_metrics, make_scorecard
 
 Given = str | Path | Sequence[str]
 """A file, or the reports themselves."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """What was read from files."""
+
+    pairs: Sequence[Pair]
+    by: str
+    """How predictions found their references: "id", "order", or "row" of one file."""
 
 
 @final
@@ -35,18 +45,19 @@ def score(
     labeler: str | None = "rules",
     options: Sequence[str] = (),
     train: Given | None = None,
+    split: str = "test",
     plugins: Discovered | None = None,
 ) -> Scorecard:
     """Score reports by named protocols, with intervals, beside trivial baselines.
 
-    Files are joined by id where both have ids. `options` are METRIC.OPTION=VALUE. Raises UserError
-    for what cannot be read, paired or found.
+    Files are joined by id where both have ids; of an annotation.json, `split` is scored. `options`
+    are METRIC.OPTION=VALUE. Raises UserError for what cannot be read, paired or found.
     """
     registry = (plugins or discover()).registry
     metrics = make_named_metrics(protocols, registry, labeler=labeler, options=options)
     sides: dict[Side, Given] = {"prediction": hypotheses, "reference": references}
-    read = {side: _reports(given, side) for side, given in sides.items()}
-    around = training_reports(train, references)
+    read = {side: _reports(given, side, split) for side, given in sides.items()}
+    around = training_reports(train, references, split=split)
     return score_pairs(join(read["prediction"], read["reference"]), metrics, around)
 
 
@@ -79,7 +90,7 @@ def read_pairs(
     split: str = "test",
     id_column: str | None = None,
     columns: Mapping[Side, str] | None = None,
-) -> list[Pair]:
+) -> Paired:
     """Read and pair two files, or one that has both sides; raises DataError."""
     columns = columns or {}
     if hypotheses.is_dir():
@@ -88,17 +99,24 @@ def read_pairs(
             f"see: rrg compare {hypotheses}"
         )
     if references is None:
-        return load_pairs(hypotheses, id_column=id_column, columns=columns)
+        return Paired(load_pairs(hypotheses, id_column=id_column, columns=columns), "row")
     sides: dict[Side, Path] = {"prediction": hypotheses, "reference": references}
     read = {
         side: load_reports(path, side, column=columns.get(side), id_column=id_column, split=split)
         for side, path in sides.items()
     }
-    return join(read["prediction"], read["reference"])
+    written, expected = read["prediction"], read["reference"]
+    return Paired(join(written, expected), "id" if by_id(written, expected) else "order")
 
 
-def training_reports(train: Given | None, references: Given | None = None) -> Training:
-    """Find training and validation reports: an annotation.json holds them beside its test split."""
+def training_reports(
+    train: Given | None, references: Given | None = None, *, split: str = "test"
+) -> Training:
+    """Find training and validation reports: an annotation.json holds them beside its test split.
+
+    None of the split that is scored: a constant must not be chosen on it, nor a reference be found
+    in itself.
+    """
     source = train if train is not None else references
     if source is None:
         return Training()
@@ -106,11 +124,12 @@ def training_reports(train: Given | None, references: Given | None = None) -> Tr
         return Training(source) if train is not None else Training()
     splits = load_splits(source)
     if splits:
-        return Training(splits.get("train", []), splits.get("val", []))
+        known = {name: reports for name, reports in splits.items() if name != split}
+        return Training(known.get("train", []), known.get("val", []) if "train" in known else [])
     return Training(load_reports(source, "reference").texts) if train is not None else Training()
 
 
-def _reports(given: Given, side: Side) -> Reports:
+def _reports(given: Given, side: Side, split: str) -> Reports:
     if isinstance(given, str | Path):
-        return load_reports(given, side)
+        return load_reports(given, side, split=split)
     return Reports(f"the {side}s", list(given))

@@ -8,6 +8,11 @@ from rrgcore.scoring.metric import Pair
 from rrgcore.scoring.report_files import TEXTS, Reports, Side, load_reports, some
 
 
+def by_id(hypotheses: Reports, references: Reports) -> bool:
+    """Whether both sides have ids, by which they are joined; else they are paired by order."""
+    return hypotheses.ids is not None and references.ids is not None
+
+
 def join(hypotheses: Reports, references: Reports) -> list[Pair]:
     """Pair predictions with references: by id where both have ids, else by order.
 

@@ -70,7 +70,8 @@ def load_reports(
         raise DataError(f"{path}: is empty; expected a report a line")
     place, row = first
     text = _column(path, row, column, TEXTS[side], f"the {side}s", f"--{side}-column")
-    known = [name for name in IDS if name in row and name != text]
+    spelt = _spelt(row)
+    known = [spelt[name] for name in IDS if name in spelt and spelt[name] != text]
     id_name = (
         _column(path, row, id_column, (), "the ids", "--id-column")
         if id_column
@@ -222,11 +223,16 @@ def _column(
             f"{path}: has no column '{given}' for {what}.{did_you_mean(given, row)} "
             f"Columns there: {there}"
         )
-    spelt = {str(name).lower(): str(name) for name in row}
+    spelt = _spelt(row)
     for name in usual:
         if name in spelt:
             return spelt[name]
     raise DataError(f"{path}: no column looks like {what}; name it with {flag}. Columns: {there}")
+
+
+def _spelt(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the columns by their names as they are looked for."""
+    return {str(name).strip().lower().replace(" ", "_"): str(name) for name in row}
 
 
 def _text(place: str, row: Mapping[str, Any], column: str) -> str:

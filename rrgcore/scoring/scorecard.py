@@ -1,6 +1,6 @@
 """Everything that is said of a set of reports: scores with intervals, beside trivial baselines."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, final
 
@@ -27,6 +27,11 @@ class Scorecard:
     about: Mapping[str, str] = field(default_factory=dict)
     """What each baseline is."""
 
+    def _by_owner(self) -> Iterator[tuple[str, Mapping[str, Scores]]]:
+        yield "", self.scores
+        for name, scores in self.baselines.items():
+            yield f" of {name}", scores
+
     def to_json(self) -> dict[str, Any]:
         """Return what scores.json says of them."""
         return {
@@ -37,8 +42,9 @@ class Scorecard:
                 for name, found in self.intervals.items()
             },
             "missing": {
-                f"{name} {key}": why
-                for name, found in self.scores.items()
+                f"{name} {key}{whose}": why
+                for whose, scores in self._by_owner()
+                for name, found in scores.items()
                 for key, why in found.missing.items()
             },
             "headline": {name: list(found.shown) for name, found in self.scores.items()},
@@ -63,7 +69,7 @@ def score(
     pairs: Sequence[Pair], metrics: Mapping[str, Metric], *, quick: bool = False
 ) -> dict[str, Scores]:
     """Score pairs with every metric."""
-    return {name: metric.score(pairs, quick=quick) for name, metric in metrics.items()}
+    return {name: _plain(metric.score(pairs, quick=quick)) for name, metric in metrics.items()}
 
 
 def make_scorecard(
@@ -102,7 +108,7 @@ def make_scorecard(
             of_draws = [found[f"{name}\0{i}"] for i in range(len(baseline.draws))]
             beside[name][metric_name] = _mean(of_draws)
     return Scorecard(
-        scores=scores,
+        scores={name: _plain(found) for name, found in scores.items()},
         intervals={name: intervals(found.terms, seed=seed) for name, found in scores.items()},
         leakage=leakage(pairs, training),
         baselines=beside,
@@ -128,10 +134,14 @@ def flat(scores: Mapping[str, Scores]) -> dict[str, float]:
     }
 
 
+def _plain(scores: Scores) -> Scores:
+    """Leave out the terms, which are no data: scores are sent between processes."""
+    return replace(scores, terms={})
+
+
 def _mean(draws: Sequence[Scores]) -> Scores:
-    keys = dict.fromkeys(key for draw in draws for key in draw.values)
-    values = {
-        key: float(np.mean([draw.values[key] for draw in draws if key in draw.values]))
-        for key in keys
-    }
-    return replace(draws[0], values=values, terms={}, details={})
+    """Return the mean of draws, of the scores that all of them have."""
+    keys = [key for key in draws[0].values if all(key in draw.values for draw in draws)]
+    values = {key: float(np.mean([draw.values[key] for draw in draws])) for key in keys}
+    missing = {key: why for draw in draws for key, why in draw.missing.items()}
+    return replace(draws[0], values=values, missing=missing, terms={}, details={})

@@ -5,8 +5,9 @@ over the drawn studies, then the score's own formula. Document frequencies of CI
 the whole corpus.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import lcm
 from typing import final
 
 import numpy as np
@@ -80,22 +81,20 @@ def difference(
     shuffles: int = SHUFFLES,
 ) -> Difference:
     """Compare two systems on the same studies in the same order (Noreen, 1989; Koehn, 2004)."""
-    assert ours.rows.shape == theirs.rows.shape, "paired tests need the same studies in one order"
     pairs = len(ours.rows)
+    assert pairs == len(theirs.rows), "paired tests need the same studies in one order"
     assert pairs > 1, "one study tells nothing of the next"
-    value, total = (
-        ours.value,
-        ours.rows.sum(0, dtype=np.float64) + theirs.rows.sum(0, dtype=np.float64),
-    )
-    observed = float(
-        value(ours.rows.sum(0, dtype=np.float64)) - value(theirs.rows.sum(0, dtype=np.float64))
-    )
+    seeds = lcm(_seeds(ours), _seeds(theirs))
+    ours, theirs = _repeated(ours, seeds), _repeated(theirs, seeds)
+    value, base = ours.value, ours.rows.sum(0, dtype=np.float64)
+    total = base + theirs.rows.sum(0, dtype=np.float64)
+    observed = float(value(base) - value(total - base))
     resampled = [
         value(counts @ ours.rows) - value(counts @ theirs.rows)
         for counts in _resamples(pairs, draws, seed)
     ]
     low, high = _middle(np.concatenate(resampled))
-    apart, base = theirs.rows - ours.rows, ours.rows.sum(0, dtype=np.float64)
+    apart = theirs.rows - ours.rows
     # what is exchanged and equal is no difference, whatever the last bit says
     least = abs(observed) - 1e-12
     as_large = 0
@@ -105,9 +104,49 @@ def difference(
     return Difference(observed, low, high, (as_large + 1) / (shuffles + 1))
 
 
-def pooled(runs: Sequence[Terms]) -> Terms:
-    """Return the terms of several seeds' runs as one system: each study's rows are averaged."""
-    return Terms(np.mean([run.rows for run in runs], axis=0), runs[0].value)
+def pooled(runs: Sequence[Mapping[str, Terms]]) -> dict[str, Terms]:
+    """Return the terms of several seeds' runs as one system, whose scores are the means of theirs.
+
+    A study is drawn with its reports of all seeds. Scores that share their rows still do.
+    """
+    if len(runs) == 1:
+        return dict(runs[0])
+    beside: dict[tuple[int, ...], Float[np.ndarray, "pairs terms"]] = {}
+    found = {}
+    for name in runs[0]:
+        if not all(name in run for run in runs):
+            continue
+        rows = [run[name].rows for run in runs]
+        key = tuple(map(id, rows))
+        if key not in beside:
+            beside[key] = np.concatenate(rows, axis=1)
+        found[name] = Terms(beside[key], _MeanOfSeeds(runs[0][name].value, len(runs)))
+    return found
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _MeanOfSeeds:
+    """The mean of the scores of several runs whose rows stand side by side."""
+
+    value: Callable[[Float[np.ndarray, "*draws terms"]], Float[np.ndarray, "*draws"]]
+    seeds: int
+
+    def __call__(self, sums: Float[np.ndarray, "*draws terms"]) -> Float[np.ndarray, "*draws"]:
+        return np.asarray(np.mean([self.value(s) for s in np.split(sums, self.seeds, -1)], axis=0))
+
+
+def _seeds(terms: Terms) -> int:
+    return terms.value.seeds if isinstance(terms.value, _MeanOfSeeds) else 1
+
+
+def _repeated(terms: Terms, seeds: int) -> Terms:
+    """Return the same score as of so many seeds: what is exchanged must be alike."""
+    own = _seeds(terms)
+    if own == seeds:
+        return terms
+    value = terms.value.value if isinstance(terms.value, _MeanOfSeeds) else terms.value
+    return Terms(np.tile(terms.rows, (1, seeds // own)), _MeanOfSeeds(value, seeds))
 
 
 def _same_rows(terms: Mapping[str, Terms]) -> dict[int, list[str]]:

@@ -27,7 +27,11 @@ class System:
     """The pairs of each seed; of a file, one."""
     paths: Sequence[Path]
     recipe: str | None = None
-    """Of a run: everything of its resolved recipe but the seed."""
+    """Of a run: everything of its resolved recipe but the seed, and what identifies its data."""
+    seeds: Sequence[int] = ()
+    """Of runs."""
+    left_out: int = 0
+    """Studies whose reference says nothing."""
 
 
 def load_systems(
@@ -40,8 +44,9 @@ def load_systems(
 ) -> list[System]:
     """Read runs and files, in the order given, all on the same studies in the first one's order.
 
-    With `references`, files need predictions only, and those of runs are set aside. Raises
-    DataError where two systems have other studies, or other references for one.
+    With `references`, files need predictions only, and those of runs are set aside. Studies whose
+    reference says nothing are left out. Raises DataError where two systems have other studies, or
+    other references for one, and where no reference has a word.
     """
     found: list[System] = []
     for path in map(Path, paths):
@@ -65,8 +70,18 @@ def load_systems(
             system = System(path.stem, [pairs], [path])
         found.append(system)
     first = found[0]
-    aligned = [replace(each, runs=[_aligned(each, first)]) for each in found]
+    aligned = [_with_words(replace(each, runs=[_aligned(each, first)])) for each in found]
     return _named(_by_recipe(aligned))
+
+
+def _with_words(system: System) -> System:
+    pairs = [pair for pair in system.runs[0] if not is_empty(pair.reference)]
+    if not pairs:
+        raise DataError(
+            f"{system.paths[0]}: nothing to score against: {len(system.runs[0]):,} references, and "
+            "none has a word"
+        )
+    return replace(system, runs=[pairs], left_out=len(system.runs[0]) - len(pairs))
 
 
 def _run(path: Path, split: str, references: Reports | None) -> System:
@@ -82,13 +97,14 @@ def _run(path: Path, split: str, references: Reports | None) -> System:
         raise RunError(f"{path} has no {predictions.name} yet; let the run finish{again}")
     record: dict[str, Any] = json.loads(record_path.read_text(encoding="utf-8"))
     recipe = yaml.safe_load(recipe_path.read_text(encoding="utf-8"))
-    recipe.pop("seed", None)
-    pairs = [pair for pair in load_pairs(predictions) if not is_empty(pair.reference)]
+    seed = recipe.pop("seed", 0)
+    pairs = load_pairs(predictions)
     if references is not None:
         written = Reports(str(path), [p.prediction for p in pairs], [p.id for p in pairs])
         pairs = join(written, references)
     name = " ".join([record.get("recipe", path.name), *record.get("variants", [])])
-    return System(name, [pairs], [path], json.dumps(recipe, sort_keys=True, default=str))
+    key = json.dumps([recipe, record.get("data")], sort_keys=True, default=str)
+    return System(name, [pairs], [path], key, [seed])
 
 
 def _aligned(system: System, first: System) -> list[Pair]:
@@ -119,15 +135,22 @@ def _aligned(system: System, first: System) -> list[Pair]:
 def _by_recipe(systems: Sequence[System]) -> list[System]:
     grouped: list[System] = []
     for system in systems:
+        # a run that is given twice, or again with its seed, is no second seed
         twin = next(
-            (i for i, g in enumerate(grouped) if g.recipe and g.recipe == system.recipe), None
+            (
+                i
+                for i, g in enumerate(grouped)
+                if g.recipe and g.recipe == system.recipe and not {*g.seeds} & {*system.seeds}
+            ),
+            None,
         )
         if twin is None:
             grouped.append(system)
         else:
             runs = [*grouped[twin].runs, *system.runs]
             paths = [*grouped[twin].paths, *system.paths]
-            grouped[twin] = replace(grouped[twin], runs=runs, paths=paths)
+            seeds = [*grouped[twin].seeds, *system.seeds]
+            grouped[twin] = replace(grouped[twin], runs=runs, paths=paths, seeds=seeds)
     return grouped
 
 

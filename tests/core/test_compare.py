@@ -95,6 +95,38 @@ def test_other_references_are_refused_unless_all_are_given_the_same(tmp_path: Pa
     assert len(load_systems([one, two], references=references)) == 2
 
 
+def test_a_single_study_is_scored_and_not_tested(tmp_path: Path) -> None:
+    paths = [write(tmp_path, f"{n}.jsonl", studies(n, count=1)) for n in (1, 3)]
+    found = compare(load_systems(paths), METRICS)
+
+    assert [s.values["words"] for s in found.standings["overlap"].values()] == [0.25, 0.75]
+    assert found.standings["overlap"]["3"].against == {}
+
+
+def test_trivial_baselines_and_leakage_stand_in_the_same_table(tmp_path: Path) -> None:
+    path = write(tmp_path, "one.jsonl", studies(2))
+    reference = studies(2)[0][2]
+    found = compare(load_systems([path]), METRICS, training=[reference, reference, "none of it"])
+
+    standings = found.standings["overlap"]
+    assert list(standings)[1:] == ["most frequent report", "best constant report", "random report"]
+    assert standings["most frequent report"].values["words"] == 1
+    assert 0.3 < standings["random report"].values["words"] < 1
+    assert standings["random report"].deviations == {}
+    assert found.leakage["one"].verbatim == 1
+    assert found.leakage["one"].distinct == 1 / 40
+    assert "of training, 2 of 3" in found.to_json()["about baselines"]["most frequent report"]
+
+
+def test_studies_without_a_reference_are_left_out_as_score_does(tmp_path: Path) -> None:
+    rows = [*studies(1), ("empty", "heart", " .")]
+    found = compare(load_systems([write(tmp_path, "one.jsonl", rows)]), METRICS)
+
+    assert (found.studies, found.left_out) == (40, 1)
+    with pytest.raises(DataError, match="none has a word"):
+        load_systems([write(tmp_path, "none.jsonl", [("a", "x", ""), ("b", "y", " .")])])
+
+
 # ---- runs ----------------------------------------------------------------------------------------
 
 
@@ -132,6 +164,13 @@ def test_runs_that_differ_in_their_seed_alone_are_one_system(seeds: list[Path]) 
     assert standing.values["words"] == pytest.approx(np.mean(values))
     assert standing.deviations["words"] == pytest.approx(np.std(values, ddof=1))
     assert standing.intervals["words"].value == pytest.approx(np.mean(values))
+
+
+def test_a_run_that_is_given_twice_is_no_second_seed(seeds: list[Path]) -> None:
+    found = load_systems([seeds[0], seeds[1], seeds[0]])
+
+    assert [len(system.runs) for system in found] == [2, 1]
+    assert len({system.name for system in found}) == 2
 
 
 def test_a_run_of_another_recipe_is_another_system(seeds: list[Path]) -> None:

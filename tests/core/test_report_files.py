@@ -124,6 +124,14 @@ def test_a_column_that_is_not_there_gets_the_nearest(tmp_path: Path) -> None:
         load_reports(path, "prediction", column="generatd_text")
 
 
+@pytest.mark.parametrize("name", ["ID", "Study_ID", "study id", "Image_Id"])
+def test_ids_are_found_however_they_are_spelt(tmp_path: Path, name: str) -> None:
+    """Else shuffled files would be paired by order, in silence."""
+    found = load_reports(write(tmp_path, "p.csv", f"{name},Report\na,x\nb,y\n"), "prediction")
+
+    assert list(found.ids or ()) == ["a", "b"]
+
+
 # ---- pairing -------------------------------------------------------------------------------------
 
 

@@ -37,7 +37,7 @@ def test_a_file_is_scored_beside_baselines_and_leakage(files: tuple[Path, Path],
     answer = rrg("score", *map(str, files), *COCO)
 
     assert answer.code == 0, answer.err
-    assert "mine.json: 4 pairs" in answer.out
+    assert "mine.json: 4 pairs, by id" in answer.out
     for said in (
         "most frequent",
         "best constant",
@@ -62,6 +62,33 @@ def test_every_number_has_its_fingerprint(files: tuple[Path, Path], rrg: Any) ->
         "best constant report",
         "random report",
     }
+
+
+def test_the_split_that_is_scored_teaches_nothing(files: tuple[Path, Path], rrg: Any) -> None:
+    """A constant must not be chosen on it, nor a reference be found in itself."""
+    rows = json.loads(files[1].read_text())
+    rows["val"] = [
+        {"id": f"test{i}", "report": f"{report} once"} for i, report in enumerate(REPORTS)
+    ]
+    files[1].write_text(json.dumps(rows))
+    val = json.loads(rrg("score", *map(str, files), *COCO, "--split", "val", "--json").out)
+    rows["train"] = rows["val"]
+    files[1].write_text(json.dumps(rows))
+    train = json.loads(rrg("score", *map(str, files), *COCO, "--split", "train", "--json").out)
+
+    assert val["leakage"]["verbatim"] == 0
+    assert not val["about baselines"]["best constant report"].endswith("once")
+    assert train["leakage"]["verbatim"] is None
+    assert train["baselines"] == {}
+
+
+def test_how_sides_were_paired_is_said(files: tuple[Path, Path], rrg: Any, tmp_path: Path) -> None:
+    by_id = rrg("score", *map(str, files), *COCO)
+    (tmp_path / "mine.txt").write_text("\n".join(REPORTS))
+    by_order = rrg("score", str(tmp_path / "mine.txt"), str(files[1]), *COCO)
+
+    assert "4 pairs, by id" in by_id.out
+    assert "4 pairs, by order" in by_order.out
 
 
 def test_the_default_is_two_protocols_and_clinical_efficacy(
@@ -125,7 +152,7 @@ def test_references_without_a_word_are_left_out_and_counted(rrg: Any, tmp_path: 
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     answer = rrg("score", str(tmp_path / "p.jsonl"), *COCO)
 
-    assert "1 pairs; 1 without a reference were left out" in answer.out
+    assert "1 pairs, by row; 1 without a reference were left out" in answer.out
 
 
 def test_the_json_can_be_written_to_a_file(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rrgcore.scoring import Terms, mean_terms
-from rrgcore.scoring.significance import DRAWS, SHUFFLES, difference, intervals, pooled
+from rrgcore.scoring.significance import SHUFFLES, difference, intervals, pooled
 
 
 def ratio(rows: object) -> Terms:
@@ -131,8 +131,45 @@ def test_other_studies_cannot_be_paired() -> None:
         difference(mean_terms([1.0, 2.0]), mean_terms([1.0, 2.0, 3.0]))
 
 
-def test_seeds_are_pooled_study_by_study() -> None:
-    runs = [ratio([[1, 2], [3, 4]]), ratio([[3, 4], [1, 2]])]
+# ---- several seeds -------------------------------------------------------------------------------
 
-    assert pooled(runs).rows.tolist() == [[2, 3], [2, 3]]
-    assert DRAWS == 1000
+
+def draws_of(count: int, seed: int) -> Terms:
+    rows = np.random.default_rng(seed).integers(1, 9, (count, 2))
+    return ratio(rows)
+
+
+def whole(terms: Terms) -> float:
+    return float(terms.value(terms.rows.sum(0)))
+
+
+def test_the_score_of_several_seeds_is_the_mean_of_theirs() -> None:
+    """A ratio of sums over all seeds would be another number."""
+    runs = [draws_of(30, seed) for seed in range(3)]
+    (found,) = pooled([{"score": run} for run in runs]).values()
+
+    assert whole(found) == pytest.approx(np.mean([whole(run) for run in runs]), abs=1e-12)
+    assert intervals({"score": found})["score"].value == pytest.approx(whole(found), abs=1e-12)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(1, 3), (3, 1), (2, 3), (2, 2)])
+def test_the_difference_that_is_tested_is_that_of_the_means(ours: int, theirs: int) -> None:
+    one = [draws_of(30, seed) for seed in range(ours)]
+    other = [draws_of(30, 10 + seed) for seed in range(theirs)]
+    first, second = (pooled([{"s": run} for run in runs])["s"] for runs in (one, other))
+    expected = np.mean([whole(run) for run in one]) - np.mean([whole(run) for run in other])
+
+    assert difference(first, second).value == pytest.approx(expected, abs=1e-12)
+
+
+def test_scores_that_share_their_rows_still_do_when_they_are_pooled() -> None:
+    """Else each of a hundred scores would be resampled by itself."""
+    runs = []
+    for seed in range(2):
+        rows = np.random.default_rng(seed).uniform(size=(9, 2))
+        first = Terms(rows, lambda sums: sums[..., 0])
+        runs.append({"first": first, "second": Terms(rows, lambda sums: sums[..., 1])})
+    found = pooled(runs)
+
+    assert found["first"].rows is found["second"].rows
+    assert pooled(runs[:1])["first"] is runs[0]["first"]
