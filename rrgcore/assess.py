@@ -77,15 +77,17 @@ def assess(
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
-    predictions = generate_reports(
-        model, loader, plan.generation, accelerator, watcher, f"writing {split} reports"
-    )
+    common: dict[str, Any] = {
+        "references": studies.references(split),
+        "generation": plan.generation,
+        "accelerator": accelerator,
+        "watcher": watcher,
+    }
+    predictions = generate_reports(model, loader, title=f"writing {split} reports", **common)
     shuffled: dict[str, Scores] = {}
     if plan.evaluation.probes and len(studies[split]) > 1:
         loader.studies = exchange_images(loader.studies, plan.seed)
-        others = generate_reports(
-            model, loader, plan.generation, accelerator, watcher, "the same with images exchanged"
-        )
+        others = generate_reports(model, loader, title="the same with images exchanged", **common)
         exchanged = [prediction.pair for prediction in with_reference(others)]
         shuffled = on_main(accelerator, lambda: score(exchanged, metrics, quick=True))
     probes: dict[str, Any] = {}
@@ -97,15 +99,20 @@ def assess(
         )
         load_model(folder.best, model)
     watcher.note(_scoring(predictions))
-    baselines = plan.evaluation.baselines
+    # what is scored teaches nothing: no constant is chosen on it, and no report found in itself
+    teaching = [
+        role
+        for role in ("train", "val")
+        if plan.evaluation.baselines and split not in (role, "train")
+    ]
     card = on_main(
         accelerator,
         lambda: make_scorecard(
             [prediction.pair for prediction in with_reference(predictions)],
             metrics,
-            training=studies.reports("train") if baselines else (),
-            validation=studies.reports("val") if baselines and split != "val" else (),
-            others=beside if baselines else None,
+            training=studies.raw_reports("train") if "train" in teaching else (),
+            validation=studies.raw_reports("val") if "val" in teaching else (),
+            others=beside if teaching else None,
             seed=plan.seed,
         ),
     )
@@ -181,6 +188,7 @@ def _probe(
                     model,
                     loader,
                     studies.reports("train"),
+                    studies.raw_reports("train"),
                     embeds=name,
                     max_tokens=plan.data.max_report_tokens,
                     device=accelerator.device,

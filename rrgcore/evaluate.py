@@ -1,6 +1,6 @@
 """Generating over a split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast, final
 
@@ -23,6 +23,7 @@ class Prediction:
 
     id: str
     reference: str
+    """As it stands in the data, before the dataset cleaned it."""
     prediction: str
     logprob: float
     """Mean over the tokens."""
@@ -36,6 +37,7 @@ class Prediction:
 def generate_reports(
     model: ReportModel,
     loader: Loader,
+    references: Mapping[str, str],
     generation: Generation,
     accelerator: Accelerator,
     watcher: Watcher,
@@ -43,9 +45,9 @@ def generate_reports(
 ) -> list[Prediction]:
     """Write a report for every study of a loader, in order, whatever the number of processes.
 
-    References are the whole reports, never cut to what the decoder was trained on.
+    References are by study (`Studies.references`): whole, never cut to what the decoder was trained
+    on.
     """
-    references = {study.id: study.report for study in loader.studies}
     training = model.training
     model.eval()
     predictions: list[Prediction] = []
@@ -54,7 +56,7 @@ def generate_reports(
             written = model.generate(batch.to(accelerator.device), generation)
         for id, report in zip(batch.ids, written, strict=True):
             mean = float(np.mean(report.logprobs)) if report.logprobs else 0.0
-            predictions.append(Prediction(id, references[id] or "", report.text, mean))
+            predictions.append(Prediction(id, references[id], report.text, mean))
     model.train(training)
     if accelerator.num_processes > 1:
         order = {study.id: i for i, study in enumerate(loader.studies)}

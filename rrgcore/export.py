@@ -2,24 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 import numpy as np
 from PIL import Image
 
-from rrgcore.annotations import Annotation, Boxes, Labels, NGrams, RadGraph
-from rrgcore.cleaning import is_empty
+from rrgcore.annotations import KINDS, Annotation
+from rrgcore.cleaning import CLEANERS, cleaner, is_empty
 from rrgcore.errors import DataError, UserError
 from rrgcore.files import written_whole
 from rrgcore.layout import IMAGES, SPLITS, LayoutWriter, check_free, check_readable, folder_name
 from rrgcore.settings import Split
 from rrgcore.study import ImageRef, Study
-from rrgcore.supply import Dataset
-
-KINDS: tuple[type, ...] = (RadGraph, Labels, Boxes, NGrams)
-"""The annotations that a dataset is asked for; others are written where studies carry them."""
+from rrgcore.supply import Dataset, KeepsRawReports
 
 Splits = Mapping[Split, Sequence[Study]]
 Progress = Callable[[int, int], None]
@@ -37,6 +34,8 @@ class Exported:
     """The kinds that have a sidecar, by slug."""
     partial: Mapping[str, int]
     """The kinds that have none because only so many studies are annotated."""
+    cleaning: str
+    """The rule of `rrgcore.cleaning` by which reports read back as the dataset gave them."""
 
 
 def export_dataset(
@@ -45,9 +44,10 @@ def export_dataset(
     """Write the studies of a dataset into a new folder, which appears whole or not at all.
 
     It gets `annotation.json`, `images/<id>/<number>.png`, and `annotations/<slug>.jsonl` for each
-    annotation that every study has. Reports are written as the dataset gives them: cleaned.
-    Raises DataError for a study that this layout has no place for, and UserError for a folder that
-    holds something or cannot be written.
+    annotation that every study has. Reports are written as they stand in the dataset's own files
+    (`KeepsRawReports`), with case, commas and decimals, if its rule makes of each what the dataset
+    gives; else as the dataset gives them. Raises DataError for a study that this layout has no
+    place for, and UserError for a folder that holds something or cannot be written.
     """
     folder = Path(folder).expanduser()
     studies = {split: dataset.studies(split) for split in SPLITS}
@@ -78,12 +78,30 @@ def _check_studies(studies: Sequence[Study]) -> None:
             )
 
 
+def _raw_reports(dataset: Dataset, studies: Splits) -> tuple[str, Mapping[str, str]]:
+    """Return raw reports by study, and the rule by which they read back as the dataset gives them:
+    none of either where it does not tell, or where one would read back otherwise.
+    """
+    if not isinstance(dataset, KeepsRawReports) or dataset.cleaning not in CLEANERS:
+        return "none", {}
+    clean = cleaner(dataset.cleaning)
+    reports: dict[str, str] = {}
+    for study in (study for each in studies.values() for study in each):
+        raw = dataset.raw_report(study)
+        if raw is None or clean(raw) != study.report:
+            return "none", {}
+        reports[study.id] = raw
+    return dataset.cleaning, reports
+
+
 def _write(dataset: Dataset, studies: Splits, folder: Path, progress: Progress | None) -> Exported:
+    cleaning, reports = _raw_reports(dataset, studies)
     everything = [(split, study) for split, each in studies.items() for study in each]
     with LayoutWriter(folder) as layout:
         for done, (split, study) in enumerate(everything, start=1):
             paths = list(_write_images(dataset, study, folder / IMAGES))
-            layout.add(split, study, paths, _annotations(dataset, study))
+            written_as = replace(study, report=reports.get(study.id, study.report))
+            layout.add(split, written_as, paths, _annotations(dataset, study))
             if progress is not None:
                 progress(done, len(everything))
         written = layout.finish(keep_partial=False)
@@ -93,6 +111,7 @@ def _write(dataset: Dataset, studies: Splits, folder: Path, progress: Progress |
         images=written.images,
         annotations=tuple(slug for slug in written.annotations if slug not in partial),
         partial=partial,
+        cleaning=cleaning,
     )
 
 

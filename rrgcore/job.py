@@ -53,8 +53,8 @@ class Job:
         assembled = check_assembled(plan, self.tokenizers)
         if problems := list(self.studies.training_set_problems(assembled)):
             raise RecipeError(plan.recipe.source, problems)
-        check_selected(plan)
         self.metrics = fitted_metrics(plan, self.studies)
+        check_selected(plan, self.metrics, self.studies)
         for role, objectives in plan.loaders():
             # annotations that are missing are found now, not after the first epoch
             self.studies.loader(assembled, role, training=role == "train", objectives=objectives)
@@ -177,24 +177,34 @@ def in_a_line(facts: Mapping[str, Any]) -> str:
 def fitted_metrics(plan: Plan, studies: Studies) -> dict[str, Metric]:
     """Build the metrics of a plan and show them the training reports."""
     metrics = make_metrics(plan)
-    fit_metrics(metrics, studies.reports("train"))
+    fit_metrics(metrics, studies.raw_reports("train"))
     return metrics
 
 
-def check_selected(plan: Plan) -> None:
-    """Refuse to train for hours towards a score that no metric gives."""
-    metrics, select = make_metrics(plan), plan.evaluation.select
+def check_selected(plan: Plan, metrics: Mapping[str, Metric], studies: Studies) -> None:
+    """Refuse to train for hours towards a score that no metric gives.
+
+    The metrics have been fitted. They score a validation report against itself, since what a score
+    needs (a vocabulary, the labels of a study) may depend on the data.
+    """
+    select = plan.evaluation.select
     if select == "last":
         return
-    pair = [Pair("a", "the lungs are clear .", "the lungs are clear .")]
-    fit_metrics(metrics, [pair[0].reference])
-    scores = score(pair, metrics, quick=True)
+    id, report = next(iter(studies.references("val").items()))
+    scores = score([Pair(id, report, report)], metrics, quick=True)
     given = list(flat(scores))
     bare = [key.partition(".")[2] for key in given]
     if selected(scores, select) is None:
+        reasons = {
+            asked: f" Its score is {why}"
+            for name, found in scores.items()
+            for key, why in found.missing.items()
+            for asked in (key, f"{name}.{key}")
+        }
+        reason = reasons.get(select) or did_you_mean(select, [*given, *bare])
         raise plan.refusal(
             "evaluation.select",
-            f"no metric gives '{select}' while training.{did_you_mean(select, [*given, *bare])}\n"
+            f"no metric gives '{select}' while training.{reason}\n"
             f"Given: {', '.join(given) or 'nothing: name a metric under evaluation.metrics'}; "
             "or `last`, which keeps the newest checkpoint",
         )

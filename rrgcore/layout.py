@@ -74,6 +74,8 @@ class LayoutWriter:
         row |= {"split": split, "views": list(study.views)}
         if study.subject is not None:
             row["subject_id"] = study.subject
+        if study.examination is not None:
+            row["study_id"] = study.examination
         comma = ",\n" if self.studies[split] else "\n"
         self._rows[split].write(comma + json.dumps(row, ensure_ascii=False))
         for annotation in annotations:

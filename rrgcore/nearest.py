@@ -22,6 +22,7 @@ def nearest_reports(
     model: ReportModel,
     loader: Loader,
     training: Sequence[str],
+    raw: Sequence[str],
     *,
     embeds: str,
     max_tokens: int,
@@ -30,11 +31,14 @@ def nearest_reports(
 ) -> list[str]:
     """Return, for each study of a loader, the training report nearest to its images.
 
-    Nearness is the cosine in the joint space of the objective called `embeds`.
+    Nearness is the cosine in the joint space of the objective called `embeds`. Reports are embedded
+    as they are in training, and returned as they stand in the data (`raw`, in the same order).
     """
     model.eval()
     objective = cast(Embeds, model.objectives[embeds])
     encoder = model.parts.text_encoder
+    # of equal reports, the first one's
+    raw_of = dict(zip(reversed(training), reversed(raw), strict=True))
     reports = list(dict.fromkeys(training))[:MOST]
     keys = []
     batches = [reports[at : at + BATCH] for at in range(0, len(reports), BATCH)]
@@ -50,5 +54,5 @@ def nearest_reports(
     found = []
     for batch in watcher.track(loader.epoch(), "looking for the nearest reports", len(loader)):
         image = objective.embed_image(Features(model.parts, batch.to(device)).image)
-        found += [reports[int(row)] for row in (image @ index.mT).argmax(dim=1)]
+        found += [raw_of[reports[int(row)]] for row in (image @ index.mT).argmax(dim=1)]
     return found

@@ -124,8 +124,12 @@ class Session:
             problems += studies.training_set_problems(model)
             for role, objectives in plan.loaders():
                 collect("data", partial(studies.check_annotations, model, role, objectives))
-        if collect("evaluation.metrics", lambda: make_metrics(plan)) is not None:
-            collect("evaluation.select", lambda: check_selected(plan))
+        if studies is None:
+            collect("evaluation.metrics", lambda: make_metrics(plan))
+        else:
+            metrics = collect("evaluation.metrics", partial(fitted_metrics, plan, studies))
+            if metrics is not None:
+                collect("evaluation.select", partial(check_selected, plan, metrics, studies))
         if model is not None:
             collect("model", lambda: check_weights(plan, model))
         for part, source in plan.init.items():
@@ -292,12 +296,16 @@ class Run:
         protocols: Sequence[str] = (),
         watcher: Watcher | None = None,
     ) -> Assessment:
-        """Generate and score again: with the recipe's metrics, and with others by name."""
+        """Generate and score again: with the recipe's metrics, and with others by name.
+
+        With several processes only the main one's folder `writes` from then on.
+        """
         accelerator = make_accelerator(self.plan)
+        self.folder.writes = accelerator.is_main_process
         studies = Studies(self.plan)
         named = [name for name in protocols if name not in self.plan.metrics]
         more = make_named_metrics(named, self.plugins.registry, labeler=None)
-        fit_metrics(more, studies.reports("train"))
+        fit_metrics(more, studies.raw_reports("train"))
         return assess(
             plan=self.plan,
             model=self.model().to(accelerator.device),

@@ -13,7 +13,7 @@ from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
 from rrgcore.settings import AugmentSettings, Split
 from rrgcore.study import Study
-from rrgcore.supply import Dataset
+from rrgcore.supply import Dataset, KeepsRawReports
 
 ROLES: tuple[Split, ...] = ("train", "val", "test")
 
@@ -47,8 +47,26 @@ class Studies:
         return self._of[role]
 
     def reports(self, role: Split) -> list[str]:
-        """List the reports of a role."""
+        """List the reports of a role as a model reads them: cleaned, where the data does so."""
         return [study.report or "" for study in self[role]]
+
+    def raw_reports(self, role: Split) -> list[str]:
+        """List the reports of a role, in the same order, as they stand in the data: what metrics
+        and baselines are given. Of a dataset that does not tell, they are the same as `reports`.
+        """
+        return [self._raw_report(study) for study in self[role]]
+
+    def references(self, role: Split) -> dict[str, str]:
+        """Return what each study of a role is scored against: its raw report, or nothing."""
+        return {study.id: self._raw_report(study) for study in self[role]}
+
+    def _raw_report(self, study: Study) -> str:
+        report = study.report or ""
+        # one of which cleaning leaves no word counts as none, as `check_whole` has it
+        if is_empty(report) or not isinstance(self.dataset, KeepsRawReports):
+            return report
+        raw = self.dataset.raw_report(study)
+        return report if raw is None else raw
 
     def check_whole(self) -> None:
         """Raise DataError for studies that lack an image, or a report where one is needed.

@@ -36,6 +36,10 @@ class Study:
     Training alone may make it so. What is on one side of every patient (the apex of the heart) is
     on the other one of such an image, and priors about places must be turned over.
     """
+    examination: str | None = None
+    """What it is one image of, where the data makes a study of each image: those of one
+    examination share it (`study_id` in R2Gen's file of MIMIC-CXR).
+    """
 
     def __getitem__(self, kind: type[A]) -> A:
         """Return the annotation of a class: `study[RadGraph]` is a RadGraph."""

@@ -181,7 +181,13 @@ class Trainer:
         # alone, a process may leave a validation; of several, the others would wait for it forever
         with self.interrupts.let_through(when=accelerator.num_processes == 1):
             predictions = generate_reports(
-                self.model, loader, generation, accelerator, self.watcher, title
+                self.model,
+                loader,
+                self.studies.references("val"),
+                generation,
+                accelerator,
+                self.watcher,
+                title,
             )
 
         def scored() -> dict[str, Scores]:

@@ -48,7 +48,8 @@ class MimicCxrSource(Source):
     `text` is which section becomes the report (`rrg_data.mimic_sections`), of several of a name the
     last one; `both` is findings and impression, whichever are there; `conclusion` is what the
     archive's own labels were made from. A study without it is left out. `rows: image` makes a study
-    of each image, as R2Gen's file has it; with `text: findings` that is R2Gen's selection.
+    of each image, as R2Gen's file has it, whose `study_id` tells what it is an image of; with
+    `text: findings` that is R2Gen's selection.
     `views: frontal` keeps frontal images, by the table of metadata. `labels` are read from the
     table of that name; unless it is said, from CheXpert's where that is there.
 
@@ -107,9 +108,10 @@ class MimicCxrSource(Source):
             if self.rows == "study":
                 yield split, study
                 continue
+            whole = replace(study, examination=str(ids_of(key)[1]))
             for image, view in zip(study.images, study.views, strict=True):
                 name = Path(image.where).stem
-                yield split, replace(study, id=name, images=(image,), views=(view,))
+                yield split, replace(whole, id=name, images=(image,), views=(view,))
 
     def open(self, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
         """Read a JPG, or a DICOM file (`rrg[dicom]`)."""

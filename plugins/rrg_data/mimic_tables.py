@@ -199,6 +199,7 @@ def _rows(
         ledger.refuse(
             f"{path}, after line {line}",
             f"is cut off or damaged ({type(error).__name__}); download it again",
+            whole=True,
         )
 
 

@@ -27,10 +27,11 @@ class R2GenDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
 
     The file is a mapping of split to rows, or one flat list of rows with a `split` each. A row has
     `id`, `report`, `image_path` (files below the images folder) and, if known, `views` (one word
-    an image: PA, AP, lateral; else the sidecar `annotations/views.jsonl`, else unknown) and
-    `subject_id`. Other keys are left alone. In R2Gen's MIMIC-CXR file a row is an image: frontal
-    and lateral of one study have ids of their own, share `study_id` and the report, and are two
-    studies here, as they are in the work that builds on it.
+    an image: PA, AP, lateral; else the sidecar `annotations/views.jsonl`, else unknown),
+    `subject_id` and `study_id`. Other keys are left alone. In R2Gen's MIMIC-CXR file a row is an
+    image: frontal and lateral of one study have ids of their own, share `study_id` (here
+    `Study.examination`) and the report, and are two studies here, as they are in the work that
+    builds on it.
 
     Whatever is wrong with the rows is raised together as one DataError, whose `rest` is the data
     set of the other rows. No image is opened for that; `check_data` opens them all. Other
@@ -86,7 +87,7 @@ class R2GenDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
 
     def check_data(self, *, progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Open every image and sidecar, and look for what two splits share."""
-        return check_data(self, progress=progress).errors
+        return check_data(self, splits=None, progress=progress).errors
 
     def annotation_files(self) -> Iterator[AnnotationFile]:
         """Read every sidecar."""

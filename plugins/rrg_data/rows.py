@@ -16,8 +16,8 @@ from rrgcore.study import ImageRef, Study
 
 @final
 class RowStudies:
-    """Studies by split, of rows with `id`, `report`, `image_path` and perhaps `views` and
-    `subject_id`: a row that anything is wrong with is none.
+    """Studies by split, of rows with `id`, `report`, `image_path` and perhaps `views`,
+    `subject_id` and `study_id`: a row that anything is wrong with is none.
     """
 
     def __init__(
@@ -85,7 +85,8 @@ class RowStudies:
             images=tuple(ImageRef(os.path.normpath(path)) for path in paths),
             views=tuple(view_of(name) for name in names),
             report=self._clean(row["report"]),
-            subject=None if (subject := row.get("subject_id")) is None else str(subject),
+            subject=_known(row.get("subject_id")),
+            examination=_known(row.get("study_id")),
         )
 
     def _misplaced(self, study: Study, row: Row, first: Row) -> Iterator[str]:
@@ -95,6 +96,11 @@ class RowStudies:
         if is_empty(study.report or ""):
             report = shown(row.value["report"])
             yield f"nothing is left of its report {report} after cleaning by {self.cleaning}"
+
+
+def _known(id: Any) -> str | None:
+    """Return an id of somebody else's as a word: MIMIC-CXR's are numbers."""
+    return None if id is None else str(id)
 
 
 def raw_reports(rows: Iterable[Row]) -> dict[str, str]:

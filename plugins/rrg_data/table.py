@@ -112,7 +112,7 @@ class TableDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
 
     def check_data(self, *, progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Open every image and sidecar, and look for what two splits share."""
-        return check_data(self, progress=progress).errors
+        return check_data(self, splits=None, progress=progress).errors
 
     def annotation_files(self) -> Iterator[AnnotationFile]:
         """Read every sidecar."""

@@ -42,7 +42,7 @@ def read_members(path: Path, ledger: Ledger, *, largest: int) -> Iterator[tuple[
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, _Excess) as error:
         reason = "is no .tgz" if not count else f"is cut off or damaged after {count:,} files"
-        ledger.refuse(path.name, f"{reason} ({error}); download it again")
+        ledger.refuse(path.name, f"{reason} ({error}); download it again", whole=True)
 
 
 def _problem(member: tarfile.TarInfo, largest: int) -> str | None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Final, final
+from typing import final
 
 from rrgcore.scoring import Pair, Terms, mean_terms
 
@@ -12,29 +12,26 @@ from .caption import CaptionProtocol
 from .fingerprint import CAPTION_TOOL, Fingerprint, with_meteor
 from .ngrams import Corpus, Segment
 from .rouge import make_stemmer, stemmed_rouge
-from .sentences import write_out
-
-_WRITTEN: Final = "none, but predictions, which are cleaned text, written as sentences"
+from .sentences import Written, write_out
 
 
 @final
 class Raw(CaptionProtocol):
     """RGRG and MLRG: reports as they are, a space before each full stop, scores of the corpus.
 
-    Capitals count. So where all predictions are cleaned text (lower case, full stops apart) and
-    the references are not, the predictions are written as sentences first, unless `sentences` is
-    off.
+    Capitals count. So a prediction that is cleaned text (lower case, full stops apart) is written
+    as sentences first where most references are not, unless `sentences` is off.
     """
 
     def __init__(
-        self, *, sentences: bool = True, meteor: bool = True, meteor_segments: int = 20_000
+        self, *, sentences: bool = True, meteor: bool = True, meteor_segments: int = 30_000
     ) -> None:
         super().__init__(meteor=meteor, meteor_segments=meteor_segments)
         self.sentences = sentences
 
     def written(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
         """Return the pairs, cleaned predictions as sentences."""
-        return write_out(pairs) if self.sentences else pairs
+        return _written(pairs, sentences=self.sentences).pairs
 
     def tokens(self, report: str) -> str:
         """Return the report with a space before each full stop, and runs of spaces as one."""
@@ -47,7 +44,7 @@ class Raw(CaptionProtocol):
             "between white space, full stops apart, case kept",
             len(pairs),
             with_meteor(CAPTION_TOOL, self.meteor),
-            cleaning="none" if self.written(pairs) is pairs else _WRITTEN,
+            cleaning=_written(pairs, sentences=self.sentences).cleaning,
         )
 
 
@@ -55,20 +52,20 @@ class Raw(CaptionProtocol):
 class RadEval(CaptionProtocol):
     """RadEval and ViLMedic: reports as they are, between white space, and ROUGE-L of stems.
 
-    Capitals count, and a full stop belongs to its word. So where all predictions are cleaned text
-    (lower case, full stops apart) and the references are not, the predictions are written as
-    sentences first, unless `sentences` is off.
+    Capitals count, and a full stop belongs to its word. So a prediction that is cleaned text
+    (lower case, full stops apart) is written as sentences first where most references are not,
+    unless `sentences` is off.
     """
 
     def __init__(
-        self, *, sentences: bool = True, meteor: bool = True, meteor_segments: int = 20_000
+        self, *, sentences: bool = True, meteor: bool = True, meteor_segments: int = 30_000
     ) -> None:
         super().__init__(meteor=meteor, meteor_segments=meteor_segments)
         self.sentences = sentences
 
     def written(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
         """Return the pairs, cleaned predictions as sentences."""
-        return write_out(pairs) if self.sentences else pairs
+        return _written(pairs, sentences=self.sentences).pairs
 
     def tokens(self, report: str) -> str:
         """Return the report as it is."""
@@ -91,7 +88,7 @@ class RadEval(CaptionProtocol):
             "between white space, case kept",
             len(pairs),
             with_meteor(tool, self.meteor),
-            cleaning="none" if self.written(pairs) is pairs else _WRITTEN,
+            cleaning=_written(pairs, sentences=self.sentences).cleaning,
         )
 
 
@@ -126,6 +123,10 @@ class Lower13a(CaptionProtocol):
             len(pairs),
             f"BLEU of the corpus without smoothing as sacrebleu; {_stemmed()}",
         )
+
+
+def _written(pairs: Sequence[Pair], *, sentences: bool) -> Written:
+    return write_out(pairs) if sentences else Written(pairs)
 
 
 def _stemmed_rouge(pairs: Sequence[Pair]) -> Terms:

@@ -30,7 +30,7 @@ class CaptionProtocol(Metric):
     Java and is otherwise missing; its program is started once for all systems that are scored
     together, and works while the other scores are computed. It is slow, so it is computed for the
     first system, and for the next as long as all together have no more than `meteor_segments`
-    reports.
+    different pairs of tokens.
     """
 
     def __init__(self, *, meteor: bool, meteor_segments: int) -> None:
@@ -85,7 +85,7 @@ class CaptionProtocol(Metric):
         for corpus in segments.values():
             _check_references(corpus)
         wanted = [] if quick or not self.meteor else list(systems)
-        asked = wanted[: self._within_limit([len(segments[name]) for name in wanted])]
+        asked = wanted[: self._within_limit([segments[name] for name in wanted])]
         with ThreadPoolExecutor(1) as beside:
             statistics = beside.submit(_statistics, [segments[name] for name in asked])
             terms = {
@@ -94,7 +94,7 @@ class CaptionProtocol(Metric):
         missing = {
             name: {
                 "METEOR": "not computed: the systems scored together have more than "
-                f"{self.meteor_segments:,} reports; raise the option `meteor_segments`"
+                f"{self.meteor_segments:,} different pairs; raise the option `meteor_segments`"
             }
             for name in wanted[len(asked) :]
         }
@@ -114,9 +114,14 @@ class CaptionProtocol(Metric):
             for name, found in terms.items()
         }
 
-    def _within_limit(self, sizes: Sequence[int]) -> int:
-        """How many systems METEOR is computed for: at least one."""
-        return max(1, sum(total <= self.meteor_segments for total in accumulate(sizes)))
+    def _within_limit(self, corpora: Sequence[Sequence[Segment]]) -> int:
+        """How many systems METEOR is computed for: at least one. Equal pairs are scored once."""
+        distinct: set[tuple[str, ...]] = set()
+        for count, corpus in enumerate(corpora):
+            distinct.update((hypothesis, *references) for hypothesis, references in corpus)
+            if count and len(distinct) > self.meteor_segments:
+                return count
+        return len(corpora)
 
 
 def caption_terms(segments: Sequence[Segment]) -> dict[str, Terms]:

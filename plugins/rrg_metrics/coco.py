@@ -23,7 +23,7 @@ class Coco(CaptionProtocol):
     KIA names this protocol. R2Gen's lineage keeps the full stop as a token, which reads higher.
     """
 
-    def __init__(self, *, meteor: bool = True, meteor_segments: int = 20_000) -> None:
+    def __init__(self, *, meteor: bool = True, meteor_segments: int = 30_000) -> None:
         super().__init__(meteor=meteor, meteor_segments=meteor_segments)
 
     def tokens(self, report: str) -> str:
@@ -42,7 +42,7 @@ class Cxrmate(CaptionProtocol):
     A report whose BLEU-4 has no match counts 0 whatever the corpus has, so this reads lowest.
     """
 
-    def __init__(self, *, meteor: bool = True, meteor_segments: int = 20_000) -> None:
+    def __init__(self, *, meteor: bool = True, meteor_segments: int = 30_000) -> None:
         super().__init__(meteor=meteor, meteor_segments=meteor_segments)
 
     def tokens(self, report: str) -> str:

@@ -25,10 +25,13 @@ from .paraphrases import select_paraphrases
 _FAST_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _OPTIONS = (*_FAST_START, "-Xmx2G", "-Dfile.encoding=UTF-8")
 _ARGUMENTS = ("-", "-", "-stdio", "-l", "en")
+_CHECK_JAVA = "Run `java -version` to see whether Java itself starts; METEOR asks it for 2 GB."
 _BAR = " ||| "
 # lower-case words and full stops apart: METEOR's normalization takes its time and changes nothing
 _WORDS = r"[a-z0-9]+|\."
 _NORMALIZED = re.compile(rf"SCORE(?: \|\|\| (?:{_WORDS})(?: (?:{_WORDS}))*)+")
+_PATIENCE, _PATIENCE_PER_LINE = 120.0, 0.2
+"""Seconds. A line takes a millisecond, but one word said a hundred times a tenth of a second."""
 _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
 """Of words matched as they are, by stem, as synonyms and as paraphrases; `-l en` sets all these."""
@@ -77,7 +80,7 @@ def meteor_statistics(segments: Sequence[Segment]) -> Statistics:
     """Return METEOR's statistics of each segment, all in one start of its program.
 
     `meteor-1.5.jar -l en -norm`, as coco-caption calls it. Raises MeteorError, with what Java
-    said, when there is no Java or the program ends early.
+    said, when there is no Java, it cannot be started, or the program ends early or not at all.
     """
     java = shutil.which("java")
     if java is None:
@@ -144,13 +147,26 @@ def _run(java: str, lines: Sequence[str]) -> dict[str, str]:
 
 
 def _answers(command: Sequence[str], lines: Sequence[str]) -> list[str]:
-    ended = subprocess.run(
-        command,
-        input="".join(f"{line}\n" for line in lines).encode(errors="replace"),
-        capture_output=True,
-        check=False,
-        env={**os.environ, "LC_ALL": "C"},  # elsewhere a decimal is written with a comma
-    )
+    limit = _PATIENCE + _PATIENCE_PER_LINE * len(lines)
+    try:
+        ended = subprocess.run(
+            command,
+            input="".join(f"{line}\n" for line in lines).encode(errors="replace"),
+            capture_output=True,
+            check=False,
+            timeout=limit,
+            env={**os.environ, "LC_ALL": "C"},  # elsewhere a decimal is written with a comma
+        )
+    except OSError as error:
+        raise MeteorError(
+            f"METEOR's Java program could not be started: {command[0]}: {error.strerror}. "
+            f"{_CHECK_JAVA}"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise MeteorError(
+            f"METEOR's Java program did not answer within {limit:,.0f} s ({len(lines):,} "
+            f"segments), and was stopped. {_CHECK_JAVA}"
+        ) from error
     answers = ended.stdout.decode(errors="replace").splitlines()
     if ended.returncode or len(answers) != len(lines):
         raise _ended(ended, len(answers), len(lines))
@@ -165,7 +181,7 @@ def _ended(ended: "subprocess.CompletedProcess[bytes]", answers: int, lines: int
     return MeteorError(
         f"METEOR's Java program ended after {answers:,} of {lines:,} segments ({status}). It said:"
         f"\n{quoted}\n"
-        "Run `java -version` to see whether Java itself starts; METEOR asks it for 2 GB."
+        f"{_CHECK_JAVA}"
     )
 
 

@@ -34,7 +34,7 @@ class R2Gen(CaptionProtocol):
         *,
         dataset: Dataset = "iu_xray",
         meteor: bool = True,
-        meteor_segments: int = 20_000,
+        meteor_segments: int = 30_000,
     ) -> None:
         super().__init__(meteor=meteor, meteor_segments=meteor_segments)
         self.rule = _RULES[dataset]
@@ -84,7 +84,7 @@ class R2GenFull(CaptionProtocol):
         *,
         dataset: Dataset = "iu_xray",
         meteor: bool = True,
-        meteor_segments: int = 20_000,
+        meteor_segments: int = 30_000,
     ) -> None:
         super().__init__(meteor=meteor, meteor_segments=meteor_segments)
         self.rule = _RULES[dataset]

@@ -110,4 +110,4 @@ def export(
         typer.echo(f"{slug}: left out, since only {count:,} of {total:,} studies have it")
     if source.caution:
         typer.echo(source.caution)
-    typer.echo(f"To read it in a recipe: {in_a_recipe(folder, 'none')}")
+    typer.echo(f"To read it in a recipe: {in_a_recipe(folder, written.cleaning)}")

@@ -1,7 +1,7 @@
 """`rrg data check`: what is in a data set, and what is wrong with it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -55,9 +55,10 @@ def check(
             raise typer.BadParameter(
                 f"'{name}' is a data set, which has no variants", param_hint="--variant"
             )
+        splits: Mapping[str, str] = {}
         dataset, wrong_rows, reading = _of_dataset(name, options or (), found)
     else:
-        dataset, wrong_rows, reading = _of_recipe(name, options or (), variant or (), found)
+        dataset, wrong_rows, reading, splits = _of_recipe(name, options or (), variant or (), found)
     from rrgcore.cli.progress import shown_progress
     from rrgcore.data_check import DataCheck
     from rrgcore.data_check.report import report_lines, verdict
@@ -67,7 +68,7 @@ def check(
         max_tokens=tokens if tokens is not None else reading.max_tokens,
         min_count=min_count if min_count is not None else reading.min_count,
     )
-    work = DataCheck(dataset, reading=reading, wrong_rows=wrong_rows)
+    work = DataCheck(dataset, reading=reading, splits=splits, wrong_rows=wrong_rows)
     with Interrupts() as stop, stop.let_through():
         with shown_progress("reading studies") as tell:
             work.read(tell)
@@ -103,8 +104,8 @@ def _of_dataset(
 
 def _of_recipe(
     name: str, overrides: Sequence[str], variants: Sequence[str], found: "Discovered"
-) -> tuple["Dataset", Sequence[str], "Reading"]:
-    """Return the data of a recipe, and how its decoder's tokenizer reads reports."""
+) -> tuple["Dataset", Sequence[str], "Reading", Mapping[str, str]]:
+    """Return the data of a recipe, how its decoder's tokenizer reads reports, and the splits."""
     from rrgcore.recipe import load_recipe as read_recipe
 
     _refuse_unless_recipe(name, found)
@@ -120,7 +121,12 @@ def _of_recipe(
         tokenizer=data.tokenizer(),
         tokenizer_name=data.tokenizer_name,
     )
-    return dataset, wrong_rows, reading
+    return (
+        dataset,
+        wrong_rows,
+        reading,
+        {str(role): split for role, split in data.settings.splits.items()},
+    )
 
 
 def _whole_rows(load: Callable[[], "Dataset"]) -> tuple["Dataset", Sequence[str]]:

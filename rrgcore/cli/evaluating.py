@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 import typer
 
-from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins
+from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins, is_main_process
 from rrgcore.settings import Split
 
 
@@ -40,7 +40,7 @@ def evaluate(
         loaded = load_run(run, plugins=found)
         measured = loaded.evaluate(cast(Split, split), protocols=protocol or (), watcher=display)
         write_assessment(loaded.folder, measured)
-        if as_json:
-            typer.echo(json.dumps(measured.to_json(), indent=1, ensure_ascii=False))
-        else:
+        if not as_json:
             display.assessment(measured.to_json(), loaded.plan)
+        elif is_main_process():
+            typer.echo(json.dumps(measured.to_json(), indent=1, ensure_ascii=False))

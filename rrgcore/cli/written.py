@@ -5,10 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rrgcore.sources.building import Built
-from rrgcore.sources.record import LEFT_OUT
-
-SHOWN = 8
-"""Reasons, and bad things, that are named; the file has them all."""
+from rrgcore.sources.record import LEFT_OUT, SHOWN
 
 
 def summary(
@@ -42,7 +39,7 @@ def tell_built(built: Built, source: str, folder: Path) -> Iterator[str]:
     yield from _told_by_reason("left out by the selection", ledger.left_out)
     yield from _told_by_reason("missing", ledger.missing)
     yield f"bad, and skipped: {len(ledger.bad):,}" if ledger.bad else "bad: nothing"
-    for name, problem in list(ledger.bad.items())[:SHOWN]:
+    for name, problem in ledger.bad[:SHOWN]:
         yield f"  {name}: {problem}"
     if len(ledger.bad) > SHOWN:
         yield f"  and {len(ledger.bad) - SHOWN:,} more"

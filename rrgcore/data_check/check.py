@@ -5,8 +5,9 @@ not matter.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import final
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, final
 
 from rrgcore.data_check.annotations import AnnotationCheck
 from rrgcore.data_check.checked import Checked
@@ -18,14 +19,23 @@ from rrgcore.data_check.same import Same
 from rrgcore.data_check.texts import Reading, TextCheck, times
 from rrgcore.supply import Dataset
 
+AS_NAMED: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 def check_data(
-    dataset: Dataset, *, reading: Reading | None = None, progress: Tell | None = None
+    dataset: Dataset,
+    *,
+    reading: Reading | None = None,
+    splits: Mapping[str, str] | None = AS_NAMED,
+    progress: Tell | None = None,
 ) -> Checked:
     """Look at everything, every image opened; `progress` is told how many studies of how many have
     had their images opened.
+
+    `splits` are those that train, val and test are in a run, where not those of that name
+    (`data.splits`); None where that is not to be looked at, since a run does so itself.
     """
-    check = DataCheck(dataset, reading=reading)
+    check = DataCheck(dataset, reading=reading, splits=splits)
     check.read()
     check.open_images(progress)
     return check.finish()
@@ -39,9 +49,15 @@ class DataCheck:
     """
 
     def __init__(
-        self, dataset: Dataset, *, reading: Reading | None = None, wrong_rows: Sequence[str] = ()
+        self,
+        dataset: Dataset,
+        *,
+        reading: Reading | None = None,
+        splits: Mapping[str, str] | None = AS_NAMED,
+        wrong_rows: Sequence[str] = (),
     ) -> None:
         self._dataset = dataset
+        self._splits = splits
         self._findings = Findings()
         for sentence in wrong_rows:
             self._findings.add("rows", sentence)
@@ -99,9 +115,14 @@ class DataCheck:
             text = "the data has no studies in train, val or test"
             self._findings.add("no_studies", text)
             return
-        for split, those in self._studies.of.items():
-            if not those:
-                self._findings.add("no_split", f"the data has no studies in {split}")
+        if self._splits is None:
+            return
+        for role in SPLITS:
+            split = self._splits.get(role, role)
+            if split in SPLITS and not self._studies.of[split]:
+                kind = "no_train" if role == "train" else "no_split"
+                text = f"the data has no studies in {split}: a run needs train, val and test"
+                self._findings.add(kind, f"{text}; name others with data.splits")
 
     def _look_for_ids(self) -> None:
         for group in self._ids.groups():

@@ -9,6 +9,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "rows": "rows of the index that are wrong",
         "no_studies": "no studies",
+        "no_train": "no training studies",
         "ids": "ids that are there twice",
         "annotation_files": "files of annotations that are wrong",
         "annotations": "annotations that cannot be read",

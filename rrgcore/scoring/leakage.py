@@ -30,7 +30,7 @@ def leakage(pairs: Sequence[Pair], training: Sequence[str]) -> Leakage:
     Case and white space make no difference; nothing else is forgiven.
     """
     seen = {_words(report) for report in training}
-    written = Counter(pair.prediction for pair in pairs)
+    written = Counter(_words(pair.prediction) for pair in pairs)
     text, count = written.most_common(1)[0] if pairs else ("", 0)
     total = max(1, len(pairs))
     known = sum(_words(pair.reference) in seen for pair in pairs)

@@ -19,6 +19,8 @@ from rrgcore.sources.source import Ledger, Source
 RECORD, LEFT_OUT = "build.json", "left_out.jsonl"
 PACKAGES = ("numpy", "pillow", "pydicom")
 """Whose versions may change a pixel."""
+SHOWN = 10
+"""Bad things, and reasons, that are told; `left_out.jsonl` has them all."""
 
 
 @final
@@ -80,21 +82,23 @@ def _left_out(ledger: Ledger) -> Iterator[tuple[str, str, str]]:
         for reason, names in lists.items():
             for name in names:
                 yield name, kind, reason
-    for name, problem in ledger.bad.items():
+    for name, problem in ledger.bad:
         yield name, "bad", problem
 
 
 def nothing_left(order: Order, ledger: Ledger) -> str:
     """Say why no study is left to write."""
+    bad = [f"  bad: {name}: {problem}" for name, problem in ledger.bad[:SHOWN]]
+    if len(ledger.bad) > SHOWN:
+        bad.append(f"  bad: {len(ledger.bad) - SHOWN:,} more")
     counts = [
         f"  {len(names):,} {reason} (the first: {names[0]})"
         for lists in (ledger.left_out, ledger.missing)
         for reason, names in lists.items()
     ]
-    counts += [f"  bad: {name}: {problem}" for name, problem in list(ledger.bad.items())[:3]]
     found = ", ".join(f"{count:,} {what}" for what, count in ledger.found.items())
     head = f"source {order.source}: no study is left to write{f' of {found}' if found else ''}"
-    return "\n".join([head, *counts])
+    return "\n".join([head, *bad, *counts])
 
 
 def _versions() -> dict[str, str]:

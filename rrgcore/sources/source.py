@@ -33,8 +33,11 @@ class Ledger:
         """Reason to the names of what was left out for it, in order."""
         self.missing: dict[str, list[str]] = {}
         """What is missing to the names of what lacks it, in order."""
-        self.bad: dict[str, str] = {}
-        """Name to what is wrong with it, in order."""
+        self.bad: list[tuple[str, str]] = []
+        """Name and what is wrong with it, in order, but for what is wrong with the archive as a
+        whole, which explains the rest and comes first. A name may be there twice.
+        """
+        self._wholes = 0
 
     def leave_out(self, name: str, reason: str) -> None:
         """Count a study, or an image, that the selection does not want."""
@@ -46,13 +49,17 @@ class Ledger:
         """
         self.missing.setdefault(what, []).append(name)
 
-    def refuse(self, name: str, problem: str) -> None:
-        """Raise DataError about something bad, or count it where bad things are to be skipped."""
+    def refuse(self, name: str, problem: str, *, whole: bool = False) -> None:
+        """Raise DataError about something bad, or count it where bad things are to be skipped.
+
+        `whole` is for damage to the archive itself, or to a table of it.
+        """
         if not self.skip_bad:
             raise DataError(
                 f"{name}: {problem}\n--skip-bad leaves such things out, and counts them"
             )
-        self.bad[name] = problem
+        self.bad.insert(self._wholes if whole else len(self.bad), (name, problem))
+        self._wholes += whole
 
 
 class Source(ABC):

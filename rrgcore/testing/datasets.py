@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rrgcore.annotations import Boxes, Labels, NGrams, RadGraph
+from rrgcore.annotations import KINDS, Boxes, RadGraph
 from rrgcore.chest import VIEWS
 from rrgcore.sources import Source
 from rrgcore.study import ImageRef, Study
@@ -17,7 +17,6 @@ from rrgcore.testing.subject import Subject
 SPLITS = ("train", "val", "test")
 MOST_IMAGES = 4
 Opens = Dataset | Source
-KINDS: tuple[type, ...] = (RadGraph, Labels, NGrams, Boxes)
 
 
 def check_dataset(s: Subject) -> None:

@@ -14,7 +14,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize("name", ["startup", "decoding", "phantoms", "steps", "labelling", "mimic"])
+@pytest.mark.parametrize(
+    "name", ["startup", "decoding", "phantoms", "steps", "labelling", "mimic", "scoring"]
+)
 def test_a_benchmark_prints_its_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, HERE / f"{name}.py"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)

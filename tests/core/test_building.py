@@ -227,7 +227,7 @@ def test_a_study_with_a_damaged_image_is_skipped_and_named_if_asked(tmp_path: Pa
     source = Few(study("a"), study("b", ["40x30", "40x30 corrupt"]), study("c"))
     source.bad = ["x.xml"]
     built = build(source, tmp_path / "out", skip_bad=True)
-    assert list(built.ledger.bad) == ["x.xml", "b"]
+    assert [name for name, _ in built.ledger.bad] == ["x.xml", "b"]
     assert [row["id"] for row in rows(tmp_path / "out")["train"]] == ["a", "c"]
     assert files(tmp_path / "out/images") == ["a/0.png", "c/0.png"]
     assert [(each["name"], each["kind"]) for each in left_out(tmp_path / "out")] == [
@@ -250,6 +250,32 @@ def test_nothing_left_is_refused_with_the_reasons_and_leaves_nothing(tmp_path: P
     with pytest.raises(DataError, match=r"no study is left to write of 2 reports\n  2 its report"):
         build(Few(study("a", report=""), study("b", report=None)), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_left_begins_with_the_damage_that_explains_the_rest(tmp_path: Path) -> None:
+    class Damaged(Few):
+        def read(self, ledger: Ledger) -> Iterator[Found]:
+            for number in range(12):
+                ledger.refuse(f"{number}.xml", "is malformed")
+            ledger.refuse("reports.tgz", "is cut off or damaged after 12 files", whole=True)
+            yield from ()
+
+    with pytest.raises(DataError) as error:
+        build(Damaged(), tmp_path / "out", skip_bad=True)
+    head, first, *others = str(error.value).splitlines()
+    assert head.startswith("source few: no study is left to write")
+    assert first == "  bad: reports.tgz: is cut off or damaged after 12 files"
+    assert others == [*(f"  bad: {n}.xml: is malformed" for n in range(9)), "  bad: 3 more"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_everything_bad_is_kept_also_of_one_name(tmp_path: Path) -> None:
+    source = Few(study("a"), study("a", ["40x31"]), study("a", ["40x32"]))
+    built = build(source, tmp_path / "out", skip_bad=True)
+    twice = "is there twice; an id belongs to one study"
+    assert built.ledger.bad == [("a", twice), ("a", twice)]
+    assert json.loads((tmp_path / "out/build.json").read_text())["bad"] == 2
+    assert [each["name"] for each in left_out(tmp_path / "out")] == ["a", "a"]
 
 
 def test_a_disk_that_cannot_be_read_is_told_from_one_that_cannot_be_written(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rrgcore.cleaning import clean
 from rrgcore.session import Run
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -37,6 +38,15 @@ def assert_refused(answer: Any, *said: str) -> None:
 
 def on(data: Path) -> list[str]:
     return [R2GEN[0] % data, *R2GEN[1:]]
+
+
+def as_people_write(data: Path) -> None:
+    """Give reports capitals and a number, which R2Gen's cleaning takes away again."""
+    path = data / "annotation.json"
+    rows = json.loads(path.read_text())
+    for row in (row for split in rows.values() for row in split):
+        row["report"] = f"1. {row['report'].capitalize()}"
+    path.write_text(json.dumps(rows))
 
 
 # ---- the recipe's text ------------------------------------------------------------------------
@@ -431,6 +441,89 @@ def test_evaluate_another_split_writes_beside(rrg: Rrg, finished: Run) -> None:
     (finished.path / "predictions-val.jsonl").unlink()
 
 
+def test_score_measures_what_the_run_measured(rrg: Rrg, r2gen: Path) -> None:
+    """A protocol is one thing: it gets the reports as they stand in the data, and cleans them."""
+    as_people_write(r2gen)
+    protocols = {name: {"meteor": False} for name in ("coco", "r2gen")}
+    options = [
+        f"evaluation.metrics={json.dumps(protocols)}",
+        "evaluation.baselines=true",
+        "data.cleaning=r2gen-iu",
+        "generation.max_new_tokens=20",
+    ]
+    ran = rrg("run", TINY, "--variant", "short", *on(r2gen), *options, "--out", "run")
+    assert ran.code == 0, ran.err
+    scores = json.loads(Path("run/scores.json").read_text())
+    rows = json.loads((r2gen / "annotation.json").read_text())["test"]
+
+    def scored(*references: Path) -> Any:
+        named = [
+            part for name in protocols for part in ("-p", name, "--set", f"{name}.meteor=false")
+        ]
+        answer = rrg(
+            "score", "run/predictions.jsonl", *references, *named, "--labeler", "none", "--json"
+        )
+        assert answer.code == 0, answer.err
+        return json.loads(answer.out)
+
+    found = scored(r2gen / "annotation.json")
+    assert found["protocols"] == scores["protocols"]
+    assert found["fingerprint"] == scores["fingerprint"]
+    assert found["leakage"] == scores["leakage"]
+    for name in ("most frequent report", "best constant report"):
+        assert found["baselines"][name] == scores["baselines"][name]
+        assert found["about baselines"][name] == scores["about baselines"][name]
+    lines = [json.loads(line) for line in Path("run/predictions.jsonl").read_text().splitlines()]
+    assert [line["reference"] for line in lines] == [row["report"] for row in rows]
+    assert all(line["reference"].startswith("1. There is") for line in lines)
+
+    for line in lines:
+        line["reference"] = clean(line["reference"], "r2gen-iu")
+    Path("run/predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    cleaned = scored()
+    assert cleaned["protocols"]["coco"] != scores["protocols"]["coco"]
+
+
+SELECTS_R2GEN = "evaluation={select: r2gen.%s, metrics: {r2gen: {meteor: false%s}}}"
+
+
+def test_a_score_that_needs_the_training_reports_can_be_selected(rrg: Rrg, r2gen: Path) -> None:
+    select = SELECTS_R2GEN % ("CIDEr", "")
+
+    checked = rrg("check", TINY, *on(r2gen), select)
+    assert checked.code == 0, checked.err
+    ran = rrg("run", TINY, "--variant", "short", *on(r2gen), select, "--out", "run")
+    assert ran.code == 0, ran.err
+    state = json.loads(Path("run/checkpoints/best/state.json").read_text())
+    assert (state["select"], state["score"]) == ("r2gen.CIDEr", state["scores"]["r2gen.CIDEr"])
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            [SELECTS_R2GEN % ("CIDER", "")],
+            "gives 'r2gen.CIDER' while training. Did you mean 'r2gen.CIDEr",
+        ),
+        (
+            [
+                SELECTS_R2GEN % ("CIDEr", ", dataset: mimic_cxr"),
+                "data.limit=2",
+                "objectives.irc=off",
+                "objectives.irm=off",
+                "model.shared.joint=off",
+            ],
+            "no metric gives 'r2gen.CIDEr' while training. Its score is not computed: r2gen writes",
+        ),
+    ],
+)
+def test_a_score_that_training_will_not_give_is_refused(
+    command: str, options: list[str], said: str, rrg: Rrg, r2gen: Path
+) -> None:
+    assert_refused(rrg(command, TINY, *on(r2gen), *options), "evaluation.select", said)
+
+
 def test_check_tells_of_each_variant(rrg: Rrg) -> None:
     answer = rrg("check", TINY, "--all-variants", "--no-images")
 
@@ -490,17 +583,19 @@ def test_python_m_rrgcore_is_rrg(tmp_path: Path) -> None:
 
 
 def test_two_processes_train_together_and_one_writes(tmp_path: Path, finished: Run) -> None:
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
-        "-m", "rrgcore", "run", str(TINY), "--out", str(tmp_path / "run"),
-    ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    said = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, timeout=300, env=environment
-    )
+    def by_two(*arguments: str) -> str:
+        command = [
+            sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
+            "-m", "rrgcore", *arguments,
+        ]  # fmt: skip
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        said = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, timeout=300, env=environment
+        )
+        assert said.returncode == 0, said.stderr
+        return said.stdout
 
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.count("run folder:") == 1
+    assert by_two("run", str(TINY), "--out", "run").count("run folder:") == 1
     alone, together = (
         [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
         for path in (finished.path, tmp_path / "run")
@@ -511,3 +606,9 @@ def test_two_processes_train_together_and_one_writes(tmp_path: Path, finished: R
         for path in (finished.path, tmp_path / "run")
     ]
     assert predicted[0] == predicted[1]
+
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    again = json.loads(by_two("evaluate", "run", "--protocol", "clinical", "--json"))
+    assert again["protocols"]["coco"] == scores["protocols"]["coco"]
+    assert again["protocols"].keys() == {"coco", "clinical"}
+    assert again == json.loads((tmp_path / "run" / "scores.json").read_text())

@@ -170,8 +170,16 @@ def test_without_training_reports_nothing_could_be_copied_and_no_word_is_unknown
     checked = check_data(Shelf(train=[], val=[], test=[study("t")]))
 
     assert told(checked) == {
-        "no_split": ["the data has no studies in train", "the data has no studies in val"]
+        "no_train": [
+            "the data has no studies in train: a run needs train, val and test; name others with "
+            "data.splits"
+        ],
+        "no_split": [
+            "the data has no studies in val: a run needs train, val and test; name others with "
+            "data.splits"
+        ],
     }
+    assert verdict(checked) == "1 error, 1 warning"
     assert "copied_from_train" not in checked.to_json()["splits"]["test"]
 
 
@@ -244,6 +252,15 @@ def test_no_studies_at_all_is_an_error() -> None:
     assert told(check_data(Shelf())) == {
         "no_studies": ["the data has no studies in train, val or test"]
     }
+
+
+def test_splits_that_others_stand_in_for_are_not_missed() -> None:
+    data = Shelf(train=[], val=[study("v")], test=[study("t")])
+    standing_in = {"train": "val", "val": "test"}
+
+    assert told(check_data(data, splits=standing_in)) == {}
+    assert list(told(check_data(data, splits={"val": "train"}))) == ["no_train", "no_split"]
+    assert told(check_data(data, splits=None)) == {}  # a run asks for its own
 
 
 def test_an_id_that_is_there_twice() -> None:
@@ -622,6 +639,21 @@ def test_a_recipe_says_which_data_and_how_they_are_read(rrg: Any, r2gen: Path) -
     assert found["splits"]["train"]["images"] == 12
     assert found["tokens"] == {"limit": 12, "tokenizer": "words", "min_count": 4}
     assert found["splits"]["train"]["cut"]["count"] == 12
+
+
+def test_a_recipe_may_name_another_split_for_training(rrg: Any, r2gen: Path) -> None:
+    path = r2gen / "annotation.json"
+    rows = json.loads(path.read_text())
+    path.write_text(json.dumps({**rows, "train": []}))
+    recipe = (TINY, "data.name=r2gen", f"data.root={r2gen}", "data.cleaning=none")
+
+    alone = rrg("data", "check", *recipe, "--no-images", "--json")
+    assert (alone.code, [each["kind"] for each in json.loads(alone.out)["errors"]]) == (
+        1,
+        ["no_train"],
+    )
+    named = rrg("data", "check", *recipe, "data.splits={train: val}", "--no-images", "--json")
+    assert (named.code, json.loads(named.out)["errors"]) == (0, [])
 
 
 def test_rows_that_are_wrong_are_told_of_the_data_of_a_recipe_too(rrg: Any, r2gen: Path) -> None:

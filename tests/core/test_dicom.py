@@ -6,8 +6,10 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ from PIL import Image
 
 from rrgcore.errors import DataError
 from rrgcore.images import decode_image, read_image
-from rrgcore.images.dicom import view_of_dicom
+from rrgcore.images import dicom as dicom_reading
+from rrgcore.images.dicom import decode_dicom, view_of_dicom
+from rrgcore.images.dicom_scan import Scan
 
 pydicom = pytest.importorskip("pydicom", reason="rrg[dicom] is not installed")
 
@@ -459,6 +463,30 @@ def test_warnings_and_logs_of_pydicom_are_as_before_afterwards():
         thread.start()
     for thread in threads:
         thread.join()
+    assert (list(warnings.filters), logging.getLogger("pydicom").level) == before
+
+
+def test_files_are_decoded_at_the_same_time_and_in_silence(monkeypatch, recwarn, caplog):
+    """The first to come keeps pydicom silent until the last has left."""
+    both, one_left = threading.Barrier(2, timeout=20), threading.Event()
+    load = dicom_reading.load_scan
+
+    def load_together(pydicom: ModuleType, data: bytes, name: str) -> Scan:
+        both.wait()
+        if name == "last":
+            assert one_left.wait(20)
+        warnings.warn("DOE^JANE", stacklevel=1)
+        logging.getLogger("pydicom").error("DOE^JANE")
+        return load(pydicom, data, name)
+
+    monkeypatch.setattr(dicom_reading, "load_scan", load_together)
+    before = list(warnings.filters), logging.getLogger("pydicom").level
+    with ThreadPoolExecutor(2) as pool:
+        last, first = (pool.submit(decode_dicom, dicom(RAMP), name=n) for n in ("last", "first"))
+        pixels = first.result(20)
+        one_left.set()
+        np.testing.assert_array_equal(last.result(20), pixels)
+    assert (list(recwarn), caplog.text) == ([], "")
     assert (list(warnings.filters), logging.getLogger("pydicom").level) == before
 
 

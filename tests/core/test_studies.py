@@ -153,6 +153,30 @@ class Listens(Watcher):
         self.notes.append(text)
 
 
+# ---- reports before cleaning ------------------------------------------------------------------
+
+
+def test_a_dataset_that_cleans_gives_metrics_the_reports_of_its_files(
+    r2gen: Path, plugins: Discovered
+) -> None:
+    path = r2gen / "annotation.json"
+    path.write_text(path.read_text().replace("there is", "1. There IS"))
+    data = f"data={{name: r2gen, root: {r2gen}, image_size: 32, batch_size: 2}}"
+    studies = Studies(load_recipe(TINY, overrides=[data], plugins=plugins).plan)
+
+    assert studies.reports("val")[0].startswith("there is a small left")
+    assert studies.raw_reports("val")[0].startswith("1. There IS a small left")
+    assert list(studies.references("val").values()) == studies.raw_reports("val")
+    assert list(studies.references("val")) == ["val0", "val1", "val2", "val3"]
+
+
+def test_reports_of_a_dataset_that_does_not_tell_are_scored_as_they_are(found: Discovered) -> None:
+    studies = Studies(session(found, "silent: [test-1]").plan)
+
+    assert studies.raw_reports("train") == studies.reports("train")
+    assert studies.references("test")["test-1"] == ""
+
+
 # ---- annotations ------------------------------------------------------------------------------
 
 

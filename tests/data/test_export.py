@@ -13,15 +13,17 @@ import pytest
 from PIL import Image
 
 from rrg_data.r2gen import R2GenDataset
+from rrg_data.table import TableDataset
 from rrg_phantom.dataset import PhantomDataset
 from rrgcore import load_recipe
 from rrgcore.annotations import Annotation, Boxes, Labels, NGrams, RadGraph
+from rrgcore.cleaning import CLEANERS
 from rrgcore.datasets import load_component, load_dataset
 from rrgcore.errors import DataError, RecipeError, UserError
 from rrgcore.export import export_dataset
 from rrgcore.plugins import Discovered
 from rrgcore.study import ImageRef, Study
-from rrgcore.supply import Dataset
+from rrgcore.supply import Dataset, KeepsRawReports
 
 Rrg = Callable[..., Any]
 SPLITS = ("train", "val", "test")
@@ -130,6 +132,77 @@ def test_what_was_read_can_be_written_again(exported: Path, tmp_path: Path) -> N
     assert files(tmp_path / "again") == files(exported)
     for name in files(exported):
         assert (tmp_path / "again" / name).read_bytes() == (exported / name).read_bytes()
+
+
+def reports(root: Path) -> dict[str, str]:
+    data = json.loads((root / "annotation.json").read_text(encoding="utf-8"))
+    return {row["id"]: row["report"] for rows in data.values() for row in rows}
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """R2Gen's file as a radiologist writes: case, commas, decimals, a list, dashes."""
+    texts = {
+        "train": ["Nodule of 3.5 cm, left.  1. Heart/lungs: OK. 2. No effusion.", "T11. Old – <x>"],
+        "val": ["Clear lungs\nand XXXX."],
+        "test": ["Mild edema, 20% worse!"],
+    }
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for split, those in texts.items():
+        for number, text in enumerate(those):
+            id = f"CXR_{split}{number}"
+            ids = {"subject_id": split, "study_id": f"{split}{number}"}
+            row = {"id": id, "report": text, "image_path": [f"{id}/0.png"], **ids}
+            rows.setdefault(split, []).append(row)
+            (tmp_path / "mine/images" / id).mkdir(parents=True)
+            shade = np.full((20, 20), len(text), np.uint8)
+            Image.fromarray(shade).save(tmp_path / "mine/images" / id / "0.png")
+    (tmp_path / "mine/annotation.json").write_text(json.dumps(rows), encoding="utf-8")
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize("rule", CLEANERS)
+def test_r2gen_s_file_comes_out_as_it_went_in(rule: str, written: Path, tmp_path: Path) -> None:
+    before = R2GenDataset(root=str(written), cleaning=rule)
+    exported = export_dataset(before, tmp_path / "again")
+    assert exported.cleaning == rule
+    assert reports(tmp_path / "again") == reports(written)
+    after = R2GenDataset(root=str(tmp_path / "again"), cleaning=rule)
+    for split in SPLITS:
+        assert after.studies(split) == before.studies(split) != []
+
+
+def test_the_command_names_the_rule_that_reads_it_back(rrg: Rrg, written: Path) -> None:
+    answer = rrg("data", "export", "r2gen", "again", f"root={written}", "cleaning=r2gen-mimic")
+    read = "To read it in a recipe: data.name=r2gen data.root=again data.cleaning=r2gen-mimic"
+    assert answer.out.splitlines()[-1] == read
+    assert reports(Path("again")) == reports(written)
+
+
+def test_a_table_s_reports_are_written_as_they_stand_in_it(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    Image.new("L", (20, 20), 7).save(tmp_path / "mine/a.png")
+    lines = ("id,findings,impression,image,split", 'a,"3.5 cm, left.",Normal.,a.png,train')
+    (tmp_path / "mine/reports.csv").write_text("\n".join(lines))
+    columns = {"report": ["findings", "impression"]}
+    table = TableDataset(root=str(tmp_path / "mine"), columns=columns)
+    assert export_dataset(table, tmp_path / "data").cleaning == "lossless"
+    assert reports(tmp_path / "data") == {"a": "3.5 cm, left. Normal."}
+
+
+@pytest.mark.parametrize(("raw", "rule"), [("Hazy.", "lossless"), (None, "lossless"), ("", "mine")])
+def test_a_report_that_its_rule_does_not_make_is_written_as_it_is_given(
+    raw: str | None, rule: str, tmp_path: Path
+) -> None:
+    class Edited(Few, KeepsRawReports):
+        cleaning = rule
+
+        def raw_report(self, study: Study) -> str | None:
+            return "Clear." if study.id == "a" else raw
+
+    exported = export_dataset(Edited(study("a"), study("b")), tmp_path / "data")
+    assert exported.cleaning == "none"
+    assert reports(tmp_path / "data") == {"a": "clear .", "b": "clear ."}
 
 
 def test_the_default_recipe_is_good_on_exported_phantoms(

@@ -66,7 +66,7 @@ def test_studies_have_r2gen_s_ids_splits_and_findings(tmp_path: Path) -> None:
         "CXR2384_IM-0942-2001.png",
     ]
     assert ledger.found == {"reports": 4, "images": 8}
-    assert (ledger.left_out, ledger.missing, ledger.bad) == ({}, {}, {})
+    assert (ledger.left_out, ledger.missing, ledger.bad) == ({}, {}, [])
 
 
 def test_r2gen_s_list_is_2069_296_590() -> None:
@@ -278,7 +278,7 @@ def assert_refused(root: Path, name: str, problem: str, kept: list[str]) -> None
     assert "--skip-bad" in str(error.value)
     found, ledger = read(root, skip_bad=True)
     assert [study.id for _, study in found] == kept
-    assert list(ledger.bad) == [name]
+    assert [bad for bad, _ in ledger.bad] == [name]
 
 
 @pytest.mark.parametrize(
@@ -406,8 +406,13 @@ def test_an_archive_that_unpacks_without_end_is_refused_before_it_does(tmp_path:
     content = gzip.compress(buffer.getvalue()[:512] + member.tobuf() + b"\0" * 5000)
     (tmp_path / "NLMCXR_reports.tgz").write_bytes(content)
     _, ledger = read(tmp_path, skip_bad=True)
-    assert "has 1,099,511,627,776 bytes" in ledger.bad["NLMCXR_reports.tgz: ecgen-radiology/1.xml"]
-    assert "more than 2,147,483,648 bytes, unpacked" in ledger.bad["NLMCXR_reports.tgz"]
+    (archive_name, excess), (member_name, size) = ledger.bad  # what explains the rest comes first
+    assert (archive_name, member_name) == (
+        "NLMCXR_reports.tgz",
+        "NLMCXR_reports.tgz: ecgen-radiology/1.xml",
+    )
+    assert "more than 2,147,483,648 bytes, unpacked" in excess
+    assert "has 1,099,511,627,776 bytes" in size
 
 
 def test_what_is_no_report_is_counted(tmp_path: Path) -> None:
@@ -480,7 +485,7 @@ def test_all_2365_real_reports_are_those_of_r2gen_s_train_and_val(
     }
     assert {len(study.images) for _, study in found} == {2}
     assert ledger.found == {"reports": 2365, "images": 4868}
-    assert (ledger.missing, ledger.bad) == ({}, {})
+    assert (ledger.missing, ledger.bad) == ({}, [])
     assert [len(names) for names in ledger.left_out.values()] == [138]  # third images and more
 
 

@@ -14,6 +14,7 @@ import pytest
 from rrg_data.mimic_cxr import LARGEST_REPORT, MimicCxrSource
 from rrg_data.mimic_sections import cut_report, section_of
 from rrg_data.mimic_words import SECTION_OF
+from rrg_data.r2gen import R2GenDataset
 from rrgcore.annotations import Labels
 from rrgcore.errors import DataError
 from rrgcore.sources import Ledger
@@ -119,6 +120,8 @@ def test_r2gens_rows_are_an_image_each(root):
     assert (one.views, two.views) == (("frontal",), ("lateral",))
     assert one.images[0].where.endswith(f"{first}.jpg")
     assert splits[first] == "train"
+    assert one.examination == two.examination == str(archive()[1].study)
+    assert all(study.examination is None for study in everything(root)[0].values())
 
 
 def test_frontal_images_alone(root):
@@ -227,6 +230,9 @@ def test_a_built_folder_links_to_the_images(root, tmp_path: Path):
     rows = json.loads((tmp_path / "out" / "annotation.json").read_text())
     assert {split: len(each) for split, each in rows.items()} == {"train": 3, "val": 1, "test": 1}
     assert (tmp_path / "out" / "images" / rows["val"][0]["image_path"][0]).is_file()
+    assert [row["study_id"] for row in rows["train"]] == ["50000003", "50000010", "50000010"]
+    read = R2GenDataset(root=str(tmp_path / "out"), cleaning="r2gen-mimic").studies("train")
+    assert [study.examination for study in read] == ["50000003", "50000010", "50000010"]
     assert built.written.annotations == {"labels": 5}
 
 
@@ -326,7 +332,7 @@ def refused(root: Path, **options: Any) -> tuple[str, str]:
     """Return what is bad, which stops the reading, and is skipped and counted when asked."""
     with pytest.raises(DataError, match="--skip-bad"):
         everything(root, **options)
-    ((name, problem),) = everything(root, skip_bad=True, **options)[2].bad.items()
+    ((name, problem),) = everything(root, skip_bad=True, **options)[2].bad
     return name, problem
 
 

@@ -244,6 +244,33 @@ def test_a_jar_that_is_none_is_quoted_in_javas_words(
         meteor_statistics([SEGMENT])
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x7fELF of another machine", "Exec format error"),
+        (b"#!/no/such/interpreter\n", "No such file or directory"),
+    ],
+)
+def test_a_java_that_cannot_be_started_is_an_error_with_its_reason(
+    content: bytes, reason: str, play_java: Callable[[str], None], tmp_path: Path
+) -> None:
+    play_java("")
+    java = tmp_path / "java"
+    java.write_bytes(content)
+    with pytest.raises(MeteorError, match=f"could not be started: {java}: {reason}. Run `java -v"):
+        meteor_statistics([SEGMENT])
+
+
+def test_a_java_that_hangs_is_stopped_and_said_to_have_hung(
+    play_java: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play_java("import time; time.sleep(600)")
+    monkeypatch.setattr("rrg_metrics.meteor._PATIENCE", 0.6)
+    told = r"did not answer within 1 s \(1 segments\), and was stopped. Run `java -version`"
+    with pytest.raises(MeteorError, match=told):
+        meteor_statistics([SEGMENT])
+
+
 def test_an_answer_that_is_no_line_of_statistics_is_quoted(
     play_java: Callable[[str], None],
 ) -> None:
@@ -280,6 +307,16 @@ def test_a_java_that_fails_costs_no_other_score(play_java: Callable[[str], None]
     assert "out of memory" in found.missing["METEOR"]
 
 
+def test_a_java_that_cannot_be_started_costs_no_other_score(
+    play_java: Callable[[str], None], tmp_path: Path
+) -> None:
+    play_java("")
+    (tmp_path / "java").write_bytes(b"\x7fELF of another machine")
+    found = Coco().score(PAIRS)
+    assert list(found.values) == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"]
+    assert "Exec format error" in found.missing["METEOR"]
+
+
 def test_without_java_meteor_is_missing_and_the_remedy_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -292,13 +329,28 @@ def test_without_java_meteor_is_missing_and_the_remedy_is_named(
     )
 
 
+def system(prediction: str) -> list[Pair]:
+    return [Pair(pair.id, prediction, pair.reference) for pair in PAIRS]
+
+
 def test_meteor_stops_at_its_limit_and_names_the_option(
     play_java: Callable[[str], None],
 ) -> None:
     play_java(ANSWERS)
-    found = Coco(meteor_segments=4).score_all({"x": PAIRS, "y": PAIRS, "z": PAIRS})
+    systems = {"x": PAIRS, "y": system("Clear."), "z": system("Heart.")}
+    found = Coco(meteor_segments=4).score_all(systems)
     assert ["METEOR" in scores.values for scores in found.values()] == [True, True, False]
-    assert found["z"].missing["METEOR"].endswith("raise the option `meteor_segments`")
+    assert found["z"].missing["METEOR"] == (
+        "not computed: the systems scored together have more than 4 different pairs; raise the "
+        "option `meteor_segments`"
+    )
+
+
+def test_equal_pairs_count_once_towards_the_limit(play_java: Callable[[str], None]) -> None:
+    play_java(ANSWERS)
+    systems = {"x": PAIRS, "again": PAIRS * 3, "y": system("Clear.")}
+    found = Coco(meteor_segments=4).score_all(systems)
+    assert all("METEOR" in scores.values for scores in found.values())
 
 
 def test_meteor_is_computed_for_the_first_system_however_large(

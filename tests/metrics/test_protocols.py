@@ -266,7 +266,15 @@ CLEANED = "the lungs are clear . no effusion ."
 WRITTEN = "The lungs are clear. No effusion."
 
 
-@pytest.mark.parametrize("make", [Raw, RadEval])
+each_as_written = pytest.mark.parametrize("make", [Raw, RadEval])
+
+
+def predictions_written(predictions: list[str], references: list[str]) -> list[str]:
+    pairs = pairs_of(*zip(predictions, references, strict=True))
+    return [pair.prediction for pair in Raw(meteor=False).written(pairs)]
+
+
+@each_as_written
 def test_cleaned_predictions_are_written_as_sentences_beside_reports(
     make: Callable[..., CaptionProtocol],
 ) -> None:
@@ -277,26 +285,79 @@ def test_cleaned_predictions_are_written_as_sentences_beside_reports(
     assert metric.score(cleaned).values == metric.score(written).values
     assert literal.score(cleaned).values["BLEU-1"] < metric.score(cleaned).values["BLEU-1"]
     assert literal.score(written).values == metric.score(written).values
-    assert "written as sentences" in metric.score(cleaned).fingerprint
-    assert "cleaning none;" in metric.score(written).fingerprint
-    assert "cleaning none;" in literal.score(cleaned).fingerprint
+
+
+@each_as_written
+def test_the_fingerprint_counts_the_predictions_written_as_sentences(
+    make: Callable[..., CaptionProtocol],
+) -> None:
+    metric, literal = make(meteor=False), make(meteor=False, sentences=False)
+    pairs = pairs_of((CLEANED, WRITTEN), ("Clear.", WRITTEN), ("no effusion", WRITTEN))
+    assert (
+        "; cleaning none, but of 3 predictions, 2, which are cleaned text, written as sentences; "
+    ) in metric.score(pairs).fingerprint
+    assert "; cleaning none; " in metric.score(pairs_of((WRITTEN, WRITTEN))).fingerprint
+    assert "; cleaning none; " in literal.score(pairs).fingerprint
+
+
+@each_as_written
+@pytest.mark.parametrize(
+    "odd", [CLEANED.removesuffix(" ."), CLEANED.capitalize(), CLEANED.replace(" .", ".")]
+)
+def test_an_odd_prediction_changes_its_own_score_alone(
+    odd: str, make: Callable[..., CaptionProtocol]
+) -> None:
+    references = [f"The lungs are clear. No effusion of {size} cm." for size in range(1, 100)]
+    metric = make(meteor=False)
+    even = metric.score(pairs_of(*((CLEANED, reference) for reference in references)))
+    found = metric.score(pairs_of((odd, references[0]), *((CLEANED, r) for r in references[1:])))
+    for key in ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr"):
+        assert found.values[key] == pytest.approx(even.values[key], rel=0.02)
+        assert (found.terms[key].rows[1:] == even.terms[key].rows[1:]).all()
+    literal = make(meteor=False, sentences=False)
+    left = literal.score(pairs_of(*((CLEANED, reference) for reference in references)))
+    assert left.values["BLEU-4"] < 0.8 * even.values["BLEU-4"]
 
 
 @pytest.mark.parametrize(
-    ("predictions", "references"),
+    ("cleaned", "written"),
     [
-        ([CLEANED, WRITTEN], [WRITTEN, WRITTEN]),  # not all predictions are cleaned text
-        ([CLEANED, CLEANED], [CLEANED, CLEANED]),  # the references are cleaned as well
-        (["clear.", "no effusion."], [WRITTEN, WRITTEN]),  # lower case, but no cleaning
+        (CLEANED, WRITTEN),
+        ("the lungs are clear . no eff", "The lungs are clear. No eff"),
+        ("stable 2.5 cm mass .", "Stable 2.5 cm mass."),
+        ("clear . . 2 nodules", "Clear. 2 nodules"),
+        (" .", ""),
     ],
 )
-def test_predictions_are_left_as_they_are_otherwise(
-    predictions: list[str], references: list[str]
-) -> None:
-    pairs = pairs_of(*zip(predictions, references, strict=True))
-    assert Raw(meteor=False).written(pairs) is pairs
+def test_a_full_stop_is_attached_where_there_is_one(cleaned: str, written: str) -> None:
+    assert predictions_written([cleaned], [WRITTEN]) == [written]
 
 
-def test_an_empty_prediction_among_cleaned_ones_stays_empty() -> None:
-    pairs = pairs_of((CLEANED, WRITTEN), ("", WRITTEN), (" .", WRITTEN))
-    assert [p.prediction for p in Raw(meteor=False).written(pairs)] == [WRITTEN, "", ""]
+@pytest.mark.parametrize("text", ["Clear . No effusion .", "clear. no effusion .", "", "\n"])
+def test_a_prediction_that_is_not_cleaned_text_is_left_as_it_is(text: str) -> None:
+    assert predictions_written([text, CLEANED], [WRITTEN, WRITTEN]) == [text, WRITTEN]
+
+
+@pytest.mark.parametrize("odd", [CLEANED, "clear", "", " ."])
+def test_a_single_odd_reference_changes_no_prediction(odd: str) -> None:
+    assert predictions_written([CLEANED] * 3, [WRITTEN, odd, WRITTEN]) == [WRITTEN] * 3
+
+
+@pytest.mark.parametrize("odd", [CLEANED, WRITTEN, "The lungs"])
+def test_predictions_beside_cleaned_references_are_left_as_they_are(odd: str) -> None:
+    references = [CLEANED, odd, CLEANED]
+    assert predictions_written([CLEANED] * 3, references) == [CLEANED] * 3
+
+
+def test_references_are_left_as_they_are() -> None:
+    references = [WRITTEN, CLEANED, "clear", WRITTEN, WRITTEN]
+    pairs = pairs_of(*((CLEANED, reference) for reference in references))
+    assert [pair.reference for pair in Raw(meteor=False).written(pairs)] == references
+
+
+def test_sentences_have_no_capitals_where_the_references_have_none() -> None:
+    lower = WRITTEN.lower()
+    assert predictions_written([CLEANED] * 3, [lower, lower, WRITTEN]) == [lower] * 3
+    found = RadEval(meteor=False).score(pairs_of((CLEANED, lower)))
+    assert "1, which are cleaned text, written as sentences in lower case;" in found.fingerprint
+    assert found.values["BLEU-4"] == pytest.approx(1)
