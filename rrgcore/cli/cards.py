@@ -13,6 +13,8 @@ from rrgcore.scoring.published import PublishedTable
 
 SHORT = 90
 """Characters shown of a report."""
+LONG = 12
+"""Characters of a score's name from which its interval stands on a line of its own."""
 
 
 def print_card(
@@ -26,19 +28,17 @@ def print_card(
     systems = {name: card["protocols"], **(others or {}), **card["baselines"]}
     for protocol, values in card["protocols"].items():
         shown = [key for key in card["headline"][protocol] if key in values]
-        if shown:
-            table = _table(protocol, systems)
-            between = card["intervals"].get(protocol, {})
-            for key in shown:
-                own = f"{values[key]:.4f}"
-                if key in between:
-                    own += f" [{between[key][0]:.3f}, {between[key][1]:.3f}]"
-                beside = (_figure(found.get(protocol, {}), key) for found in _rest(systems, name))
-                table.add_row(key, own, *beside)
-            console.print("", table, sep="\n")
+        if not shown:
+            continue
+        table = _table(protocol, systems)
+        between = card["intervals"].get(protocol, {})
+        for key in shown:
+            own = _with_interval(f"{values[key]:.4f}", key, between.get(key))
+            beside = (_figure(found.get(protocol, {}), key) for found in _rest(systems, name))
+            table.add_row(key, own, *beside)
+        console.print("", table, sep="\n")
         _dim(console, card["fingerprint"][protocol])
-    for key, why in card["missing"].items():
-        console.print(Text(f"{key} was not computed: {why}", style="bold"), soft_wrap=True)
+    _print_missing(console, card["missing"])
     _print_leakage(console, card)
 
 
@@ -47,11 +47,11 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     for protocol, standings in comparison.standings.items():
         shown = list(dict.fromkeys(key for s in standings.values() for key in s.shown))
         table = Table(box=None)
-        table.add_column(f"{protocol}, {comparison.studies:,} studies")
+        table.add_column(protocol, no_wrap=True)
+        for name in standings:
+            table.add_column(name, justify="right", overflow="fold")
         for key in shown:
-            table.add_column(key, justify="right")
-        for name, standing in standings.items():
-            table.add_row(name, *(_cell(standing, key) for key in shown))
+            table.add_row(key, *(_cell(standing, key) for standing in standings.values()))
         console.print("", table, sep="\n")
         first = next(iter(standings))
         for name, standing in standings.items():
@@ -60,13 +60,16 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
             for key, against in standing.against.items():
                 console.print(Text(f"  {key} {against}"), soft_wrap=True)
         own = [s for name, s in standings.items() if name not in comparison.about]
-        for fingerprint in dict.fromkeys(s.fingerprint for s in own):
+        for fingerprint in dict.fromkeys(s.fingerprint for s in own if s.values):
             _dim(console, fingerprint)
-        missing = {(n, key): why for n, s in standings.items() for key, why in s.missing.items()}
-        for (name, key), why in missing.items():
-            text = f"{protocol} {key} of {name} was not computed: {why}"
-            console.print(Text(text, style="bold"), soft_wrap=True)
-    console.print()
+        missing = {
+            f"{protocol} {key} of {name}": why
+            for name, standing in standings.items()
+            for key, why in standing.missing.items()
+        }
+        _print_missing(console, missing)
+    out = f", {comparison.left_out:,} without a reference left out" if comparison.left_out else ""
+    console.print("", Text(f"{comparison.studies:,} studies{out}"), sep="\n", soft_wrap=True)
     for name, found in comparison.leakage.items():
         _print_repeats(console, asdict(found), f"{name}: ")
     _print_verbatim(console, next(iter(comparison.leakage.values())).verbatim)
@@ -102,9 +105,12 @@ def print_published(console: Console, tables: Sequence[PublishedTable]) -> None:
 
 def _table(protocol: str, systems: Iterable[str]) -> Table:
     table = Table(box=None)
-    table.add_column(protocol)
+    table.add_column(protocol, no_wrap=True)
     for number, name in enumerate(systems):
-        table.add_column(name, justify="right", max_width=24 if number == 0 else 13)
+        # the score with its interval is not broken; what stands beside it gives way
+        table.add_column(
+            name, justify="right", no_wrap=number == 0, max_width=None if number == 0 else 13
+        )
     return table
 
 
@@ -124,10 +130,26 @@ def _cell(standing: Standing, key: str) -> str:
     cell = f"{standing.values[key]:.4f}"
     if key in standing.deviations:
         cell += f" ± {standing.deviations[key]:.4f}"
-    if key in standing.intervals:
-        interval = standing.intervals[key]
-        cell += f"\n[{interval.low:.3f}, {interval.high:.3f}]"
-    return cell
+    interval = standing.intervals.get(key)
+    return f"{cell}\n[{interval.low:.3f}, {interval.high:.3f}]" if interval else cell
+
+
+def _with_interval(figure: str, key: str, interval: Sequence[float] | None) -> str:
+    """Put a score beside its interval, or above it where the score's own name is long."""
+    if interval is None:
+        return figure
+    return f"{figure}{' ' if len(key) < LONG else chr(10)}[{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def _print_missing(console: Console, missing: Mapping[str, str]) -> None:
+    """Say each reason once."""
+    for why in dict.fromkeys(missing.values()):
+        every = [key for key, reason in missing.items() if reason == why]
+        # what the system lacks, its baselines lack too
+        keys = [key for key in every if not any(key.startswith(f"{own} of ") for own in every)]
+        names = ", ".join(keys) if len(keys) < 3 else f"{keys[0]} … {keys[-1]} ({len(keys)} scores)"
+        text = f"{names}: not computed. {why.removeprefix('not computed: ')}"
+        console.print(Text(text, style="bold"), soft_wrap=True)
 
 
 def _print_leakage(console: Console, card: Mapping[str, Any]) -> None:
@@ -144,11 +166,15 @@ def _print_verbatim(console: Console, share: float | None) -> None:
 
 
 def _print_repeats(console: Console, found: Mapping[str, Any], whose: str) -> None:
+    if found["empty"]:
+        console.print(Text(f"{whose}empty reports: {found['empty']:.1%}", style="bold"))
     text = f"{found['most_frequent_share']:.1%} are “{_short(found['most_frequent'])}”"
     console.print(Text(f"{whose}distinct reports: {found['distinct']:.1%}; {text}"), soft_wrap=True)
 
 
 def _short(report: str, most: int = SHORT) -> str:
+    """Shorten a report, and spell out what a terminal would obey."""
+    report = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in report)
     return report if len(report) <= most else f"{report[: most - 1]}…"
 
 

@@ -19,6 +19,7 @@ from rrgcore.cli.scoring_options import (
     Settings,
     SplitName,
     Train,
+    check_out,
     columns_of,
     make_metrics,
     teller,
@@ -76,6 +77,7 @@ def compare(
     from rrgcore.scoring.systems import load_systems
 
     plugins = find_plugins(plugin, no_plugin)
+    check_out(out)
     metrics = make_metrics(protocol, plugins.registry, labeler, settings)
     common: "Reports | None" = None
     if references is not None:

@@ -17,6 +17,7 @@ from rrgcore.cli.scoring_options import (
     Settings,
     SplitName,
     Train,
+    check_out,
     columns_of,
     make_metrics,
     teller,
@@ -58,6 +59,7 @@ def score(
     from rrgcore.scoring.judging import read_pairs, score_pairs, training_reports, with_words
 
     registry = find_plugins(plugin, no_plugin).registry
+    check_out(out)
     metrics = make_metrics(protocol, registry, labeler, settings)
     columns = columns_of(prediction_column, reference_column)
     read = read_pairs(hypotheses, references, split=split, id_column=id_column, columns=columns)

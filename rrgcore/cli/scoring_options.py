@@ -51,6 +51,13 @@ def make_metrics(
     return make_named_metrics(names or PROTOCOLS, registry, labeler=who, options=settings or ())
 
 
+def check_out(path: Path | None) -> None:
+    """Raise UserError before the work is done, where its result could not be written."""
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        what = "is a folder" if path.is_dir() else "is in a folder that does not exist"
+        raise UserError(f"--out {path} {what}; name a file")
+
+
 def columns_of(prediction: str | None, reference: str | None) -> "dict[Side, str]":
     """Return the columns that were named."""
     given: dict[Side, str | None] = {"prediction": prediction, "reference": reference}

@@ -30,7 +30,9 @@ def make_named_metrics(
     if labeler is not None and CLINICAL not in of:
         of[CLINICAL] = []
     if CLINICAL in of:
-        of[CLINICAL].append(f"labeler={labeler or 'rules'}")
+        if labeler is None:
+            raise UserError(f"{CLINICAL} needs a labeler, and none is to label; name one")
+        of[CLINICAL].append(f"labeler={labeler}")
     for option in options:
         name, dot, rest = option.partition(".")
         if not dot or name not in of:

@@ -39,7 +39,7 @@ class Training:
 
 def score(
     hypotheses: Given,
-    references: Given,
+    references: Given | None = None,
     *,
     protocols: Sequence[str] = PROTOCOLS,
     labeler: str | None = "rules",
@@ -50,14 +50,19 @@ def score(
 ) -> Scorecard:
     """Score reports by named protocols, with intervals, beside trivial baselines.
 
-    Files are joined by id where both have ids; of an annotation.json, `split` is scored. `options`
+    Files are joined by id where both have ids; a file that has both sides needs no references. Of
+    an annotation.json, `split` is scored. `options`
     are METRIC.OPTION=VALUE. Raises UserError for what cannot be read, paired or found.
     """
     registry = (plugins or discover()).registry
     metrics = make_named_metrics(protocols, registry, labeler=labeler, options=options)
+    around = training_reports(train, references, split=split)
+    if references is None:
+        if not isinstance(hypotheses, str | Path):
+            raise UserError("references are needed, or one file that has both sides in each row")
+        return score_pairs(load_pairs(hypotheses), metrics, around)
     sides: dict[Side, Given] = {"prediction": hypotheses, "reference": references}
     read = {side: _reports(given, side, split) for side, given in sides.items()}
-    around = training_reports(train, references, split=split)
     return score_pairs(join(read["prediction"], read["reference"]), metrics, around)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from rrgcore.cleaning import is_empty
 from rrgcore.scoring.metric import Pair
 
 
@@ -22,6 +23,8 @@ class Leakage:
     most_frequent: str
     """The prediction that is given most often."""
     most_frequent_share: float
+    empty: float
+    """Share of the predictions that say nothing."""
 
 
 def leakage(pairs: Sequence[Pair], training: Sequence[str]) -> Leakage:
@@ -39,6 +42,7 @@ def leakage(pairs: Sequence[Pair], training: Sequence[str]) -> Leakage:
         distinct=len(written) / total,
         most_frequent=text,
         most_frequent_share=count / total,
+        empty=sum(is_empty(pair.prediction) for pair in pairs) / total,
     )
 
 

@@ -27,6 +27,7 @@ TEXTS: Mapping[Side, tuple[str, ...]] = {
 """Columns that are looked for, the first that is there is taken."""
 
 SPLITS = ("train", "val", "test")
+TOO_DEEP = "is nested too deeply to be reports"
 SHOWN = 5
 """Ids that an error shows."""
 
@@ -157,6 +158,8 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(f"{place}: is not JSON (column {error.colno}: {error.msg})") from error
+        except RecursionError as error:
+            raise DataError(f"{place}: {TOO_DEEP}") from error
         if not isinstance(row, dict):
             raise DataError(f'{place}: expected {{"id": "…", "prediction": "…"}} or the like')
         yield place, row
@@ -190,6 +193,8 @@ def _parsed(path: Path, text: str) -> Any:
         raise DataError(
             f"{path}, line {error.lineno}, column {error.colno}: is not JSON ({error.msg})"
         ) from error
+    except RecursionError as error:
+        raise DataError(f"{path}: {TOO_DEEP}") from error
 
 
 def _table(path: Path, text: str, separator: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -255,7 +260,7 @@ def _id(place: str, row: Mapping[str, Any], column: str) -> str:
     value = row.get(column)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise DataError(f"{place}: its '{column}' is {value!r}; expected an id")
-    return str(value)
+    return str(value).strip()
 
 
 def _check_single(path: Path, ids: Sequence[str]) -> None:

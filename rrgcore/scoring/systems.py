@@ -3,6 +3,7 @@ are one system.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,8 @@ def load_systems(
     other references for one, and where no reference has a word.
     """
     found: list[System] = []
+    if twice := [str(path) for path, count in Counter(map(Path, paths)).items() if count > 1]:
+        raise DataError(f"{twice[0]} is given twice; a system is not compared with itself")
     for path in map(Path, paths):
         if path.expanduser().is_dir():
             system = _run(path.expanduser(), split, references)

@@ -166,11 +166,14 @@ def test_runs_that_differ_in_their_seed_alone_are_one_system(seeds: list[Path]) 
     assert standing.intervals["words"].value == pytest.approx(np.mean(values))
 
 
-def test_a_run_that_is_given_twice_is_no_second_seed(seeds: list[Path]) -> None:
-    found = load_systems([seeds[0], seeds[1], seeds[0]])
+def test_a_run_again_with_its_seed_is_no_second_seed(seeds: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(seeds[0], tmp_path / "again")
+    found = load_systems([seeds[0], seeds[1], tmp_path / "again"])
 
     assert [len(system.runs) for system in found] == [2, 1]
     assert len({system.name for system in found}) == 2
+    with pytest.raises(DataError, match="is given twice"):
+        load_systems([seeds[0], seeds[1], seeds[0]])
 
 
 def test_a_run_of_another_recipe_is_another_system(seeds: list[Path]) -> None:

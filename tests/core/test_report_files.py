@@ -85,6 +85,8 @@ def test_columns_are_taken_by_name_where_they_are_given(tmp_path: Path) -> None:
         ),
         ("p.jsonl", '{"id": "a", "pred": "\\ud83d"}', ["line 1: its 'pred' has half a surrogate"]),
         ("p.jsonl", "", ["is empty"]),
+        ("p.jsonl", "[" * 100_000, ["line 1: is nested too deeply"]),
+        ("p.json", "[" * 100_000, ["is nested too deeply"]),
         ("p.txt", "", ["is empty"]),
         ("p.json", "{", ["line 1, column 2: is not JSON"]),
         ("p.json", "3", ["expected a list of rows, or a mapping of id to report"]),

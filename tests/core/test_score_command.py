@@ -111,7 +111,7 @@ def test_what_needs_training_reports_says_so_and_the_rest_is_scored(
 
     assert answer.code == 0, answer.err
     assert "BLEU-4" in answer.out
-    assert "r2gen BLEU-4 was not computed" in answer.out
+    assert "r2gen BLEU-1 … r2gen CIDEr (7 scores): not computed." in answer.out
     assert "--train FILE" in answer.out
 
 
@@ -122,6 +122,8 @@ def test_what_needs_training_reports_says_so_and_the_rest_is_scored(
         (["--labeler", "ruels"], ["no annotator called 'ruels'. Did you mean 'rules'?"]),
         (["--set", "coco.metoer=false"], ["metric 'coco' has no option 'metoer'"]),
         (["--set", "cocoa=1"], ["expected METRIC.OPTION=VALUE"]),
+        (["-p", "clinical", "--labeler", "none"], ["clinical needs a labeler"]),
+        (["--out", "nowhere/scores.json"], ["is in a folder that does not exist"]),
         (["--prediction-column", "text"], ["mine.json"]),
         (["--split", "dev"], ["has no rows of split 'dev'; it has train, val, test"]),
     ],
@@ -155,6 +157,15 @@ def test_references_without_a_word_are_left_out_and_counted(rrg: Any, tmp_path: 
     assert "1 pairs, by row; 1 without a reference were left out" in answer.out
 
 
+def test_what_a_terminal_would_obey_is_spelt_out(rrg: Any, tmp_path: Path) -> None:
+    row = {"id": "a", "prediction": "\x1b[31mred", "reference": "x"}
+    (tmp_path / "p.jsonl").write_text(json.dumps(row))
+    answer = rrg("score", str(tmp_path / "p.jsonl"), *COCO)
+
+    assert "\x1b" not in answer.out
+    assert "100.0% are “\\x1b[31mred”" in answer.out
+
+
 def test_the_json_can_be_written_to_a_file(
     files: tuple[Path, Path], rrg: Any, tmp_path: Path
 ) -> None:
@@ -176,5 +187,5 @@ def test_scoring_imports_no_torch(files: tuple[Path, Path]) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "METEOR was not computed" in done.stdout
+    assert "raw METEOR: not computed." in done.stdout
     assert "Java" in done.stdout

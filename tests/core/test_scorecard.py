@@ -186,6 +186,8 @@ def test_leakage_counts_references_that_training_has_word_for_word() -> None:
     assert found.verbatim == 0.25
     assert found.distinct == 0.5
     assert (found.most_frequent, found.most_frequent_share) == ("p", 0.75)
+    assert found.empty == 0
+    assert leakage(pairs("", "a", references=["a", "a"]), []).empty == 0.5
 
 
 def test_a_metric_that_fails_is_heard() -> None:

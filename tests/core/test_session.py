@@ -104,6 +104,7 @@ def test_scores_stand_beside_baselines_and_exchanged_images(finished: Run) -> No
         "distinct",
         "most_frequent",
         "most_frequent_share",
+        "empty",
     }
     assert scores["intervals"]["coco"].keys() == scores["protocols"]["coco"].keys()
     assert scores["shuffled images"]["coco"].keys() == scores["protocols"]["coco"].keys()
