@@ -47,6 +47,11 @@ _SEEN: Final = (
 )
 _BE: Final = "(is|are|was|were|be|been|has_been|have_been)"
 _MEAN: Final = "(be|represent|reflect|indicate|suggest|have|relate|correspond|contain|mean|signify)"
+_CANNOT: Final = (
+    "(cannot|can_not|cant|can_t|could_not|couldnt|couldn_t|does_not|doesnt|doesn_t|do_not|dont|"
+    "don_t|unable_to|difficult_to|hard_to|impossible_to|not)"
+)
+_NEARLY: Final = "(partially|partly|incompletely|nearly|almost|not)"
 _TO: Final = "(to|with)"
 _VIEW: Final = "(lateral|frontal|prior|previous|pa|ap|comparison|earlier|outside|other|this_view)"
 
@@ -60,7 +65,7 @@ PHRASES: Final = {
         "(free|clear|clearing|cleared|absence|lack|devoid|absent) of",
         "clear (focal|acute|airspace|infiltrat*|consolidat*)",
         "(resolution|removal) of",
-        "(rather|other) than",
+        "rather than",
         "(instead|exclusive) of",
         "(exclude|excludes|excluding|excluded)",
         "(ruled|rules) out",
@@ -71,9 +76,9 @@ PHRASES: Final = {
         f"{_BE}? (no|not_any) longer ~2 {_SEEN}?",
         f"{_BE}? (absent|negative)",
         "; (none|absent|negative|not_seen)",
-        "(now|since) (resolved|cleared|gone)",
-        "(has|have) (now|since|nearly|essentially|completely|almost)? (resolved|cleared)",
-        f"{_BE} ~1 (resolved|cleared|removed|excluded|ruled_out)",
+        "(now|since) (resolved|cleared|gone|normalized|normalised)",
+        "(has|have) (now|since|essentially|completely)? (resolved|cleared|normalized|normalised)",
+        f"{_BE} ~1 (resolved|cleared|removed|excluded|ruled_out|normalized|normalised)",
     ),
     Cue.DENIES_BOTH: ("(resolved|removed)",),
     Cue.OPENS_NEXT: (
@@ -103,20 +108,21 @@ PHRASES: Final = {
         "probability of",
     ),
     Cue.OPENS_LAST: (
-        f"{_BE} ~1 (unlikely|questioned|considered|equivocal)",
+        f"{_BE} ~1 (unlikely|doubtful|questioned|considered|equivocal)",
         "(is|are|remains|remain|as) ~2 (consideration|considerations|concern|possibility)",
         "(in|on) the differential",
-        f"{_BE}? (cannot|can_not|could_not|not|never) ~3 (excluded|ruled_out|rule_out)",
+        f"{_BE}? never ~3 (excluded|ruled_out)",
+        "(could|can) not be ~2 (excluded|ruled_out)",
+        f"{_BE}? {_CANNOT} ~3 (excluded|ruled_out)",
     ),
     Cue.OPENS_BOTH: (
         "(versus|vs|query)",
         "(less|more|not|felt|thought) (likely|unlikely)",
-        "unlikely",
+        "(unlikely|doubtful)",
         f"{_BE} ~1 (possible|probable|likely|suspected|questionable|suggested)",
     ),
     Cue.CANNOT_DENY_NEXT: (
-        "(cannot|can_not|could_not|unable_to|difficult_to|hard_to|not|impossible_to) ~2 "
-        "(exclude|rule_out|excluding)",
+        f"{_CANNOT} ~2 (exclude|rule_out|excluding)",
         "(not|without) ~1 (excluding|ruling_out)",
     ),
     Cue.CONDITION: (
@@ -131,17 +137,21 @@ PHRASES: Final = {
         "(but|however|except|although|though|otherwise|besides|yet|which|who|whereas|while|where|"
         "because|since|given|therefore|with|there|status_post|nevertheless|despite)",
         "(aside|apart) from",
+        "other than",
         "(secondary|due) to",
         "not (only|just|necessarily|entirely|completely)",
         f"{_BE}? not ~2 {_SEEN} ~1 (on|in|at|by) ~2 {_VIEW}",
         f"{_BE}? not ~1 (well|clearly|fully|completely|adequately|optimally) ~1 "
         "(seen|visualized|evaluated|assessed|demonstrated|characterized|defined|imaged)",
-        "(partially|partly|incompletely|nearly|not) (resolved|cleared)",
+        f"{_NEARLY} ~1 (resolved|cleared|gone|normalized|normalised)",
+        f"{_BE} {_NEARLY} ~1 (resolved|cleared|gone|normalized|normalised)",
     ),
     Cue.AFFIRMS_NEXT: (
         "(no|without|not) ~4 (change|changes|changed|increase|decrease|worsening|progression|"
         "improvement) (in|of|from|since|to)?",
         "no (further|interval) (increase|decrease|change|enlargement)",
+        "(no|without) (significant|interval|further|definite|evidence_of)? (interval|further)? "
+        "(resolution|clearing|regression) of",
     ),
     Cue.CANNOT_SHOW: (
         "(may|might|could|can) not be",

@@ -19,6 +19,7 @@ _SUBJECTS: Final = Phrases(
             "heart xxxx",
             "heart",
             f"cardiothymic {_OUTLINE}?",
+            "(cardiothoracic|cardio_thoracic) (ratio|index)",
         ),
         "mediastinum": (
             "(mediastinum|cardiomediastinum)",
@@ -40,7 +41,7 @@ _SUBJECTS: Final = Phrases(
 _SIZES: Final = Phrases(
     {
         "normal": (
-            "(normal|unremarkable|nonenlarged)",
+            "(normal|unremarkable|nonenlarged|normalized|normalised)",
             "non enlarged",
             "within ~3 (limits|limit)",
             "limits of normal",
@@ -59,6 +60,8 @@ _SIZES: Final = Phrases(
             "increase ~1 in ~1 size",
             "increase in",
             "increased in size",
+            "(above|beyond|exceeds|exceeding) ~3 (normal|limit|limits)",
+            "(above|exceeds|exceeding|greater_than) (normal|half|0|50)",
         ),
         "same": ("(stable|unchanged|similar|constant)", "not ~2 changed", "no ~3 change"),
     }

@@ -21,6 +21,7 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "(cavitary|cavitating|mass) (lesion*|mass*|nodul*)",
         "(aspergilloma|mycetoma|abscess)",
         "coin lesion*",
+        "(cavity|cavities|cavitary|cavitation*|cavitated|cavitating)",
     ),
     "Lung Lesion + Lung Opacity": (
         "(nodular|round|rounded|ovoid|oval|masslike|mass_like) (opacit*|density|densities)",
@@ -31,7 +32,7 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         f"{_AIR} ~1 (opacit*|opacification|densit*)",
         "(airspace|air_space)",
         "infiltrat*",
-        "(haziness|hazy)",
+        "(haziness|hazy|haze)",
         "ground glass",
         "(streaky|patchy|linear|vague|ill_defined|increased|confluent|strandy) (density|densities)",
         "(lung|lobe|pulmonary|parenchymal|basilar|hilar|perihilar|suprahilar|infrahilar|midlung|"
@@ -59,7 +60,7 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "vascular redistribution",
     ),
     "Pneumonia": (
-        "(pneumonia*|bronchopneumonia*|pneumonitis)",
+        "(pneumonia*|bronchopneumonia*|pneumonitis|pna)",
         "(infection*|infectious)",
         "aspiration",
     ),
@@ -77,7 +78,7 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "effus*",
         "pleural ~1 (fluid|collection*)",
         "(subpulmonic|interlobar|fissural|layering|loculated) fluid",
-        "fluid ~4 (fissure|fissures|pleural)",
+        "fluid ~4 (fissure|fissures|pleural) cavity?",
         "(hydrothora*|hemothora*|haemothora*|empyema*)",
     ),
     "Pleural Other": (
@@ -87,12 +88,12 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
         "fibrothorax",
         "(pleuroparenchymal|pleuro_parenchymal|pleural_parenchymal) ~1 scar*?",
     ),
-    "Fracture": ("(fracture*|fx)",),
+    "Fracture": ("(fracture*|fx|fxs)",),
     "Support Devices": (
         "(catheter*|picc|port|portacath|mediport|chemoport|infusaport|permacath|hickman)",
         "port a (cath|xxxx)",
         "xxxx a xxxx",
-        "(tube|tubes|tubing|tracheostomy|endotracheal|nasogastric)",
+        "(tube|tubes|tubing|tracheostomy|endotracheal|nasogastric|ett)",
         "(endotracheal|nasogastric|et|ng|chest|feeding|tracheostomy) (tube|tubes)",
         "(pacemaker*|pacer|aicd|icd|defibrillator*|generator|pacing|electrode*)",
         "(line|lines) ~3 (tip|terminat*)",

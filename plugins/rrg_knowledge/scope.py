@@ -6,7 +6,7 @@ and where a list ends: "no pneumothorax, small effusion" denies one, "no pneumot
 effusion, or edema" all three. Nothing rests on commas alone, because cleaned reports have none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, final
 
 from rrg_knowledge.aggregate import NEGATIVE, POSITIVE, UNCERTAIN
@@ -35,6 +35,11 @@ _ALTERNATIVES: Final = frozenset(
     "technique".split()
 )
 """No observation, but what one may be doubted against: "atelectasis or scar"."""
+_PREDICATES: Final = frozenset(
+    "enlarged widened dilated displaced shifted elevated clear normal".split()  # noqa: SIM905
+)
+"""After "not" they speak of one thing alone: "heart not enlarged, effusion present"."""
+_DENIALS: Final = frozenset(("no", "not", "without"))
 _REACH: Final = 4
 
 _BACKWARD: Final = {
@@ -61,11 +66,12 @@ class Scopes:
     def __init__(self, words: Words, mentions: Sequence[tuple[int, int]] = ()) -> None:
         self._words = words.words
         self._cue_at: list[tuple[int, int, Cue] | None] = [None] * len(self._words)
-        for cue in find_cues(words):
-            self._cue_at[cue[0] : cue[1]] = [cue] * (cue[1] - cue[0])
         self._inside = [False] * len(self._words)
         for start, end in mentions:
             self._inside[start:end] = [True] * (end - start)
+        for found in find_cues(words):
+            for cue in self._part(found):
+                self._cue_at[cue[0] : cue[1]] = [cue] * (cue[1] - cue[0])
 
     def value(self, start: int, end: int, *, alone: bool = False) -> int | None:
         """Return what is said of the words from `start` to `end`; None where nothing is.
@@ -93,6 +99,20 @@ class Scopes:
                 return j
         return len(self._words)
 
+    def _part(self, cue: tuple[int, int, Cue]) -> Iterator[tuple[int, int, Cue]]:
+        """Yield the cue; or, where it stretched over a finding, its "no" and what ends its scope.
+
+        "No pneumothorax with improvement in edema" denies one and affirms the other.
+        """
+        first, after, kind = cue
+        inside = [i for i in range(first, after) if self._inside[i]]
+        denials = [i for i in range(first, after) if self._words[i] in _DENIALS]
+        if inside and denials and kind in (Cue.AFFIRMS_NEXT, Cue.DENIES_LAST):
+            yield denials[0], denials[0] + 1, Cue.DENIES_NEXT
+            yield inside[-1] + 1, after, Cue.ENDS
+        else:
+            yield cue
+
     def _before(self, start: int, end: int) -> tuple[int | None, bool]:
         """Read backward: what is said, and whether nothing that follows can change it."""
         said = POSITIVE
@@ -111,7 +131,11 @@ class Scopes:
                 after_comma = after_comma or word == ","
                 i -= 1
                 continue
-            first, _, kind = cue
+            first, after, kind = cue
+            if self._words[i] == "not" and after < start and self._words[after] in _PREDICATES:
+                break
+            if first == 0 and kind is Cue.DENIES_LAST:  # "absent pneumothorax"
+                return NEGATIVE, True
             if kind in _BACKWARD:
                 return _BACKWARD[kind], kind not in (Cue.OPENS_NEXT, Cue.OPENS_BOTH)
             if kind is Cue.AFFIRMS_NEXT:

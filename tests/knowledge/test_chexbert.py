@@ -1,5 +1,6 @@
 """CheXbert in its own architecture with random weights: loaded, compared, refused."""
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,19 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, tokenizer: st
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path, tokenizer: str) -> None:
     path = tmp_path / "a.pth"
     torch.save({"model_state_dict": {}, "extra": Path("a")}, path)
-    assert f"{path} is not a file of weights that can be read safely" in refusal(path, tokenizer)
+    message = refusal(path, tokenizer)
+    assert f"{path} holds more than tensors (pathlib." in message
+    assert "which may run a program when it is read" in message
+    assert "weights_only" not in message  # torch's advice is to read it all the same
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, world", b"<html>", pickle.dumps([1])])
+def test_junk_is_no_checkpoint(content: bytes, tmp_path: Path, tokenizer: str) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(content)
+    message = refusal(path, tokenizer)
+    assert message.startswith(f"{path} is no checkpoint of PyTorch, or a damaged one.")
+    assert "torch.load" not in message
 
 
 def test_heads_that_do_not_divide_the_width_are_refused(weights: Path, tokenizer: str) -> None:

@@ -170,8 +170,13 @@ def test_a_named_column_that_is_absent_is_refused_with_the_nearest(path: Path) -
 
 def test_a_file_without_a_header_must_name_its_order(path: Path) -> None:
     message = refusal(path, ["a", *cells_of(LABELS, OBSERVATIONS)])
-    assert "names no observation" in message
+    assert "has no header: its first line is of values (a, , , " in message
     assert "`order`, one of chexpert-labeler, chexpert-csv, chexbert, alphabetical" in message
+
+
+def test_a_header_of_other_things_is_told_of(path: Path) -> None:
+    message = refusal(path, ["a", "b", "c"])
+    assert "names no observation (a, b, c). Where the file has no header" in message
 
 
 def test_a_header_beside_an_order_is_refused(path: Path) -> None:

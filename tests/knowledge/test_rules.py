@@ -168,12 +168,43 @@ def test_a_report_says_what_its_sentences_do() -> None:
 
 
 @pytest.mark.parametrize(
-    "abnormality", ["scoliosis", "calcified granuloma", "emphysema", "hiatal hernia"]
+    "abnormality",
+    [
+        "scoliosis",
+        "calcified granuloma",
+        "emphysema",
+        "hiatal hernia",
+        "white-out of the left lung",
+        "volume loss on the right",
+        "loss of volume on the right",
+        "shift of the mediastinum",
+        "mediastinal shift",
+        "tracheal deviation",
+        "pneumopericardium",
+        "pneumomediastinum",
+        "pneumoperitoneum",
+        "free intraperitoneal air",
+        "globular heart",
+    ],
 )
 def test_another_abnormality_vetoes_no_finding(abnormality: str) -> None:
     assert label("The lungs are clear.") == {NO_FINDING: 1}
     assert label(f"The lungs are clear. There is a {abnormality}.") == {}
     assert label(f"The lungs are clear. No {abnormality}.") == {NO_FINDING: 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("Perihilar haze.", {"Lung Opacity": 1}),
+        ("Cardiothoracic ratio above normal.", {"Cardiomegaly": 1}),
+        ("The mediastinum is shifted to the left.", {}),
+        ("The mediastinum is not shifted.", {NO_FINDING: 1}),
+        ("No mediastinal shift or volume loss.", {NO_FINDING: 1}),
+    ],
+)
+def test_a_sign_is_abnormal_unless_denied(text: str, labels: dict[str, int]) -> None:
+    assert label(text) == labels
 
 
 def test_heart_failure_leaves_cardiomegaly_open() -> None:
