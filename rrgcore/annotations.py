@@ -169,7 +169,9 @@ class Labels:
 
     @classmethod
     def from_json(cls, data: Any) -> "Labels":
-        """Read `{"values": {"Edema": 1, …}}`, or the bare mapping; null is "not mentioned"."""
+        """Read `{"Edema": 1, …}`, or `{"values": {"Edema": 1, …}, "sources": …}`; null is "not
+        mentioned".
+        """
         if not isinstance(data, Mapping):
             raise DataError(
                 f"not labels: {data!r}; expected a mapping of observation to 1, 0, -1 or null"
@@ -181,7 +183,9 @@ class Labels:
         return cls({k: int(v) for k, v in values.items() if v is not None}, data.get("sources"))
 
     def to_json(self) -> Any:
-        """Return what `from_json` reads."""
+        """Return what `from_json` reads, the bare mapping where no sources are known."""
+        if self.sources is None:
+            return dict(self.values)
         return {"values": dict(self.values), "sources": self.sources}
 
     def mirrored(self, flipped: Sequence[bool]) -> "Labels":

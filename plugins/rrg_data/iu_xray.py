@@ -96,6 +96,7 @@ class IuXraySource(Source):
         for file, other in self.images.twice:
             ledger.refuse(file, f"is an image that {other} is already")
         seen: dict[str, str] = {}
+        named: set[str] = set()
         for name, data in read_reports(self.reports, ledger):
             ledger.found["reports"] += 1
             try:
@@ -108,8 +109,12 @@ class IuXraySource(Source):
                 ledger.refuse(name, f"is {report.uid}, as {seen[report.uid]} is already")
                 continue
             seen[report.uid] = name
+            named.update(image for image, _ in report.images)
             if (found := self._study(report, ledger)) is not None:
                 yield found
+        usable = "usable " if ledger.bad else ""
+        for file in self.images.besides(named):
+            ledger.miss(file, f"images that no {usable}report names")
 
     def open(self, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
         """Read a PNG or DICOM file below the folder of images."""

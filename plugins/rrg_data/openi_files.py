@@ -3,7 +3,7 @@
 import csv
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, final
@@ -53,6 +53,11 @@ class OpeniImages:
     def where(self, name: str) -> str:
         """Return the file of an image, below the folder, by the name that a report has for it."""
         return self._files[_key(name)]
+
+    def besides(self, named: Set[str]) -> list[str]:
+        """List the files that have none of these names."""
+        keys = {_key(name) for name in named}
+        return [file for key, file in self._files.items() if key not in keys]
 
     def _list(self) -> dict[Key, str]:
         _, endings = _FOLDERS[self.form]

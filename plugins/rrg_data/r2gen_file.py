@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
+from rrg_data.json_text import parse_json
 from rrgcore.cleaning import half_pair, is_empty
 from rrgcore.errors import DataError
 
@@ -72,11 +73,13 @@ def load_text(root: Path, annotation: str) -> str:
 def parse_rows(text: str, path: Path) -> list[Row]:
     """Read a mapping of split to rows, or one list of rows with a split each."""
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}, line {error.lineno}, column {error.colno}: is not JSON ({error.msg})"
         ) from error
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
     if isinstance(data, list):
         return [
             Row(str(row.get("split", "")) if isinstance(row, dict) else "", number, row)

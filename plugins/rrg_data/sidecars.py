@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast, final
 
+from rrg_data.json_text import parse_json
 from rrgcore.errors import DataError
 from rrgcore.study import Study
 from rrgcore.supply import AnnotationFile
@@ -95,9 +96,11 @@ class Sidecars:
 
 def _line(text: str, place: str) -> tuple[str, Any]:
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{place}: is not JSON (column {error.colno}: {error.msg})") from error
+    except ValueError as error:
+        raise DataError(f"{place}: {error}") from error
     if not (isinstance(data, dict) and isinstance(data.get("id"), str) and "value" in data):
         raise DataError(f'{place}: expected {{"id": "…", "value": …}}')
     return data["id"], data["value"]

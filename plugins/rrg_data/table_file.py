@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final, final
 
+from rrg_data.json_text import parse_json
 from rrgcore.errors import DataError, did_you_mean
 
 Columns = Mapping[str, str | list[str] | None]
@@ -165,9 +166,12 @@ def _read_lines(text: str) -> Table:
     problems: list[str] = []
     for number, line in _lines(text):
         try:
-            values = json.loads(line)
+            values = parse_json(line)
         except json.JSONDecodeError as error:
             problems.append(f"line {number}: is not JSON (column {error.colno}: {error.msg})")
+            continue
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
             continue
         if isinstance(values, dict):
             columns |= dict.fromkeys(values)

@@ -1,6 +1,8 @@
 """CheXbert, from its published weights."""
 
 import hashlib
+import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final, final
@@ -182,18 +184,28 @@ def _load(path: Path, heads: int) -> CheXbertNetwork:
 def _read(path: Path) -> dict[str, Tensor]:
     """Return the tensors by their names in CheXbert, without DataParallel's prefix."""
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch guesses of a file that it then refuses
+            data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        first = str(error).strip().partition("\n")[0]
-        raise WeightsError(
-            f"{path} is not a file of weights that can be read safely: {first}\n{_HOW}"
-        ) from error
+        raise WeightsError(f"{path} {_unreadable(error)}.\n{_HOW}") from error
     found = data.get("model_state_dict") if isinstance(data, Mapping) else None
     if not isinstance(found, Mapping) or not all(isinstance(t, Tensor) for t in found.values()):
         held = ", ".join(map(str, data)) if isinstance(data, Mapping) else type(data).__name__
         raise _misfit(path, f"holds no 'model_state_dict' of tensors (it holds {_short(held)})")
     tensors = {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(_UNREAD)}
+
+
+def _unreadable(error: Exception) -> str:
+    """Say what is wrong with a file in our own words: torch's advise to read it unsafely."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if found is None:
+        return "is no checkpoint of PyTorch, or a damaged one"
+    return (
+        f"holds more than tensors ({found[1]}), which may run a program when it is read, and is "
+        "not read"
+    )
 
 
 def _config(tensors: Mapping[str, Tensor], path: Path, heads: int) -> BertConfig:

@@ -172,6 +172,11 @@ def _header(
 ) -> tuple[dict[str, int], int, bool]:
     """Return where each observation is, where the key is, and whether the key is a text."""
     names = [cell.strip() for cell in cells]
+    if len(names) > 1 and all(map(_is_value, names[1:])):  # the first is an id, of any form
+        raise DataError(
+            f"{path} has no header: its first line is of values ({_short(', '.join(names))}). Say "
+            f"the order of its columns: `order`, one of {', '.join(ORDERS)}"
+        )
     places: dict[str, int] = {}
     for i, name in enumerate(names):
         if places.setdefault(name.casefold(), i) != i and name:
@@ -256,6 +261,10 @@ def _value(cell: str, observation: str, line: int, path: Path) -> int | None:
         )
     assert number is not None, "None was refused above"
     return int(number)
+
+
+def _is_value(cell: str) -> bool:
+    return cell.casefold() in _BLANK or re.fullmatch(r"[-+]?\d+(\.\d*)?", cell) is not None
 
 
 def _plain(text: str) -> str:

@@ -51,6 +51,9 @@ class PhantomDataset(Dataset):
             raise ValueError(f"`normal` is {normal}; expected a share between 0 and 1")
         self.image_size = image_size
         self.sizes = {"train": train, "val": val, "test": test}
+        for split, count in self.sizes.items():
+            if count < 0:
+                raise ValueError(f"`{split}` is {count}; expected a number of studies, at least 0")
         self.seed = seed
         self.normal = normal
         self.lateral = lateral

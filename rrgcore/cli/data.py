@@ -64,7 +64,13 @@ def build(
     try:
         with shown_progress("studies") as tell, Interrupts() as stop, stop.let_through():
             built = build_dataset(
-                archive, folder, order, skip_bad=skip_bad, workers=workers, progress=tell
+                archive,
+                folder,
+                order,
+                skip_bad=skip_bad,
+                workers=workers,
+                progress=tell,
+                resumed=_tell_resumed,
             )
     except (DataError, KeyboardInterrupt) as error:
         if not (partial := partial_folder(folder)).is_dir():
@@ -79,6 +85,11 @@ def build(
         data_root = shlex.quote(f"root={folder}")
         typer.echo(f"No image was opened; rrg data check r2gen {data_root} opens them")
     typer.echo(f"To read it in a recipe: {in_a_recipe(folder, archive.cleaning)}")
+
+
+def _tell_resumed(partial: Path, images: int) -> None:
+    there = "1 image is" if images == 1 else f"{images:,} images are"
+    typer.echo(f"Going on with {partial}: {there} there already", err=True)
 
 
 def export(

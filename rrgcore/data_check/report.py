@@ -134,11 +134,12 @@ def _notes(checked: Checked) -> Iterator[str]:
         "(special tokens come on top; R2Gen's <unk> is one more)."
     )
     would = "would change" if raw.is_tried else "changes"
-    yield (
-        f"Cleaning by {raw.rule} {would} what {_part(raw.changed, raw.reports)} reports say: it "
-        f"merges decimals in {_part(raw.with_merged, raw.reports)}{_examples(raw.merged)} and "
-        f"glues words in {_part(raw.with_glued, raw.reports)}{_examples(raw.glued)}."
-    )
+    if raw.reports:
+        yield (
+            f"Cleaning by {raw.rule} {would} what {_part(raw.changed, raw.reports)} reports say: "
+            f"it merges decimals in {_part(raw.with_merged, raw.reports)}{_examples(raw.merged)} "
+            f"and glues words in {_part(raw.with_glued, raw.reports)}{_examples(raw.glued)}."
+        )
     left = raw.all
     for mark in marks_of(raw.of):
         yield (

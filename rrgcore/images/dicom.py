@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Final, TypeVar, final
 
 import numpy as np
-from jaxtyping import Integer, Shaped, UInt8
+from jaxtyping import Float64, Integer, Shaped, UInt8
 from PIL import Image
 
 from rrgcore.errors import DataError
@@ -27,6 +27,9 @@ from rrgcore.images.dicom_scan import Scan, Table, load_scan, load_view
 from rrgcore.images.grey import check_finite, quantise, stretch
 
 T = TypeVar("T")
+
+LARGEST_VALUE: Final = float(np.finfo(np.float32).max)
+"""What a rescaled pixel may be: more is no measurement."""
 
 
 def is_dicom(data: bytes, name: str) -> bool:
@@ -88,8 +91,14 @@ def _rescale(
         return _look_up(values, scan.modality)
     if not scan.is_rescaled:
         return values
-    rescaled: Shaped[np.ndarray, "*shape"] = values * scan.slope + scan.intercept
+    with np.errstate(over="ignore", invalid="ignore"):
+        rescaled: Shaped[np.ndarray, "*shape"] = values * scan.slope + scan.intercept
     check_finite(rescaled, name)
+    if np.abs(rescaled).max(initial=0) > LARGEST_VALUE:
+        raise DataError(
+            f"image {name}: rescaled as it says (slope {scan.slope:g}, intercept "
+            f"{scan.intercept:g}), it holds values beyond {LARGEST_VALUE:.1g}"
+        )
     return rescaled
 
 
@@ -102,20 +111,29 @@ def _window(
         return quantise(_look_up(rescaled, scan.voi) / float(2**scan.voi.bits - 1))
     assert scan.window is not None, "a scan without table and window is stretched"
     (center, width), shares = scan.window, rescaled.astype(np.float64)
-    if scan.function == "SIGMOID":
-        shares = 1 / (1 + np.exp((-4 * (shares - center) / width).clip(-700, 700)))
-    elif scan.function == "LINEAR_EXACT":
-        shares = (shares - center) / width + 0.5
+    with np.errstate(over="ignore"):  # infinitely far from a narrow window is black or white
+        return quantise(_shares(shares, center, width, scan.function))
+
+
+def _shares(
+    values: Float64[np.ndarray, "*shape"], center: float, width: float, function: str
+) -> Float64[np.ndarray, "*shape"]:
+    shares: Float64[np.ndarray, "*shape"]
+    if function == "SIGMOID":
+        shares = 1 / (1 + np.exp((-4 * (values - center) / width).clip(-700, 700)))
+    elif function == "LINEAR_EXACT":
+        shares = (values - center) / width + 0.5
     elif width <= 1:
-        shares = (shares > center - 0.5).astype(np.float64)
+        shares = (values > center - 0.5).astype(np.float64)
     else:
-        shares = (shares - (center - 0.5)) / (width - 1) + 0.5
-    return quantise(shares)
+        shares = (values - (center - 0.5)) / (width - 1) + 0.5
+    return shares
 
 
 def _look_up(values: Shaped[np.ndarray, "*shape"], table: Table) -> Integer[np.ndarray, "*shape"]:
-    at = np.rint(values.astype(np.float64)).astype(np.int64) - table.first
-    found: Integer[np.ndarray, "*shape"] = table.entries[at.clip(0, len(table.entries) - 1)]
+    # cut to the table before they are integers, which are too small for some
+    at = (np.rint(values.astype(np.float64)) - table.first).clip(0, len(table.entries) - 1)
+    found: Integer[np.ndarray, "*shape"] = table.entries[at.astype(np.int64)]
     return found
 
 

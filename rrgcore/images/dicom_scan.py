@@ -16,6 +16,7 @@ from rrgcore.errors import DataError
 from rrgcore.images.grey import check_size
 
 _TAGS = [
+    "SOPClassUID",
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "PlanarConfiguration",
@@ -79,10 +80,7 @@ def load_scan(pydicom: ModuleType, data: bytes, name: str) -> Scan:
     """Parse and decode a file; raises DataError for what is not one picture of a good size."""
     dataset = _parse(pydicom, data, name, _TAGS)
     if not dataset.get("PixelData"):
-        raise DataError(
-            f"image {name}: is a DICOM file without pixel data (a report or a presentation state "
-            "perhaps); expected an image"
-        )
+        raise DataError(f"image {name}: {_without_pixels(dataset)}")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise DataError(
@@ -97,15 +95,13 @@ def load_scan(pydicom: ModuleType, data: bytes, name: str) -> Scan:
             f"{', '.join((*_GREY, *_COLOUR))}; convert it first"
         )
     values = _decode(pydicom, dataset, size, name)
-    slope = _number(dataset.get("RescaleSlope"))
-    intercept = _number(dataset.get("RescaleIntercept"))
     return Scan(
         values=values,
         bits=int(dataset.BitsStored),
         inverted=photometric == "MONOCHROME1",
         counted=_counted(values, dataset),
-        slope=1.0 if slope is None else slope,
-        intercept=intercept or 0.0,
+        slope=_factor(dataset, "RescaleSlope", 1.0, name),
+        intercept=_factor(dataset, "RescaleIntercept", 0.0, name),
         modality=_table(dataset, "ModalityLUTSequence"),
         voi=_table(dataset, "VOILUTSequence"),
         window=_window(dataset),
@@ -129,6 +125,20 @@ def _parse(
         raise DataError(f"image {name}: is deflated DICOM, which is not read; convert it first")
     return pydicom.dcmread(
         BytesIO(data), force=True, specific_tags=tags, stop_before_pixels=not pixels
+    )
+
+
+def _without_pixels(dataset: Any) -> str:
+    """Say why a file may have no picture: another kind of document, or its end is not there."""
+    kind = dataset.get("SOPClassUID")
+    again = "copy or download it again"
+    if not kind:
+        return f"is a damaged DICOM file, or cut off: it does not say what it is of; {again}"
+    if "Image Storage" in kind.name or "Rows" in dataset:
+        return f"is a damaged DICOM file, or cut off: it is of an image and has no pixels; {again}"
+    return (
+        "is a DICOM file without pixel data (a report or a presentation state perhaps); "
+        "expected an image"
     )
 
 
@@ -202,6 +212,15 @@ def _counted(values: Shaped[np.ndarray, "..."], dataset: Any) -> Bool[np.ndarray
     low, high = sorted((padding, padding if limit is None else limit))
     counted: Bool[np.ndarray, "..."] = (values < low) | (values > high)
     return counted
+
+
+def _factor(dataset: Any, keyword: str, usual: float, name: str) -> float:
+    """Return a number without which the picture is another; raises DataError for infinite ones."""
+    value = dataset.get(keyword)
+    found = _number(value)
+    if found is None and isinstance(value, float):
+        raise DataError(f"image {name}: its {keyword} is not a finite number")
+    return usual if found is None else found
 
 
 def _number(value: Any) -> float | None:

@@ -37,6 +37,8 @@ from rrgcore.study import Study
 
 R = TypeVar("R")
 Progress = Callable[[int, int | None], None]
+Resumed = Callable[[Path, int], None]
+"""Told which folder is gone on with, and how many images are in it."""
 Found = tuple[Split, Study]
 
 
@@ -57,6 +59,7 @@ def build_dataset(
     skip_bad: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
+    resumed: Resumed | None = None,
 ) -> Built:
     """Write the studies of a source into a new folder, which appears whole or not at all.
 
@@ -75,7 +78,7 @@ def build_dataset(
             if images is not None:
                 (beside / IMAGES).unlink(missing_ok=True)
                 (beside / IMAGES).symlink_to(images.resolve(), target_is_directory=True)
-            build = _Build(source, beside, order, ledger, progress)
+            build = _Build(source, beside, order, ledger, progress, resumed)
             with LayoutWriter(beside) as layout:
                 build.write(layout, workers or available_cpus())
                 written = layout.finish(keep_partial=True)
@@ -112,12 +115,14 @@ class _Build:
         order: Order,
         ledger: Ledger,
         progress: Progress | None,
+        resumed: Resumed | None,
     ) -> None:
         self.source = source
         self.folder = folder
         self.order = order
         self.ledger = ledger
         self.progress = progress
+        self.resumed = resumed
         self.kept: dict[str, int] = {}
         """Folder of a study to the number of its images; of studies that are dropped, 0."""
         self._converted = Journal(folder)
@@ -126,6 +131,8 @@ class _Build:
         """Write every study of the source that is whole."""
         total, done = self.source.total(), 0
         with self._converted, _pool(workers) as pool:
+            if self.resumed is not None and len(self._converted):
+                self.resumed(self.folder, len(self._converted))
             for split, study, result in _in_order(self._wanted(), pool, self._images, 2 * workers):
                 if (paths := self._settled(study, result)) is not None:
                     kinds = study.annotations.values()

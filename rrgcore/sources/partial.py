@@ -112,6 +112,10 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
+    def __len__(self) -> int:
+        """Return how many images a build before this one converted."""
+        return len(self._before)
+
     def has(self, path: str, origin: str) -> bool:
         """Whether a build before this one converted an image from there."""
         return self._entry(path, origin) in self._before

@@ -318,6 +318,20 @@ def test_an_interrupted_build_goes_on_with_the_images_that_it_has(tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "straight"]
 
 
+def test_going_on_is_told_with_the_images_that_are_there(tmp_path: Path) -> None:
+    told: list[tuple[Path, int]] = []
+
+    def resumed(partial: Path, images: int) -> None:
+        told.append((partial, images))
+
+    partial = stopped_build(tmp_path, study("a", ["40x30", "30x40"]), study("b"))
+    assert not told
+    build(Few(study("a", ["40x30", "30x40"]), study("b")), tmp_path / "out", resumed=resumed)
+    assert told == [(partial, 3)]
+    build(Few(study("a")), tmp_path / "anew", resumed=resumed)
+    assert len(told) == 1
+
+
 def test_a_build_that_stopped_at_something_bad_goes_on_without_it(tmp_path: Path) -> None:
     source = Few(*(study(name) for name in "abcdef"), study("g", ["40x30", "40x30 corrupt"]))
     with pytest.raises(DataError):

@@ -604,6 +604,14 @@ def test_raw_reports_are_those_of_the_file(rrg: Any, r2gen: Path) -> None:
     assert "De-identification: xxxx once" in answer.out
 
 
+def test_without_reports_nothing_is_said_of_cleaning(rrg: Any, tmp_path: Path) -> None:
+    (tmp_path / "reports.csv").write_text("id,report,image\n")
+    answer = rrg("data", "check", "table", f"root={tmp_path}")
+    assert answer.code == 1
+    assert "Vocabulary: " in answer.out
+    assert "Cleaning by" not in answer.out
+
+
 def test_what_a_terminal_cannot_show_is_escaped(rrg: Any, r2gen: Path) -> None:
     edit(r2gen, lambda rows: rows["train"][0].update(report="\x1b[2Jclear", id="s\ud800"))
     (r2gen / "annotations" / "radgraph.jsonl").unlink()

@@ -57,6 +57,7 @@ PATIENT = {
     "StudyDescription": "CHEST OF JANEQUILL",
     "OtherPatientIDs": "ALIAS-77",
 }
+BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
 SECRETS = ("QUILL", "4471", "19470213", "WISTERIA", "0091837", "HOUSE", "MERCYFIELD", "20190724")
 SECRETS += ("99887766", "ALIAS")
 
@@ -358,6 +359,7 @@ def multi() -> bytes:
 BROKEN: dict[str, Callable[[], bytes]] = {
     "frames": multi,
     "no pixels": lambda: dicom(RAMP8, PixelData=None),
+    "a report": lambda: dicom(RAMP8, PixelData=None, Rows=None, SOPClassUID=BASIC_TEXT_SR),
     "no rows": lambda: dicom(RAMP8, Rows=None),
     "no photometric": lambda: dicom(RAMP8, PhotometricInterpretation=None),
     "palette": lambda: dicom(RAMP8, PhotometricInterpretation="PALETTE COLOR"),
@@ -372,6 +374,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "a video": lambda: compressed(RAMP8, b"\0\0\1\xb3", MPEG2MPML),
     "deflated": lambda: dicom(RAMP8, syntax=DeflatedExplicitVRLittleEndian),
     "an empty table": lambda: dicom(RAMP, VOILUTSequence=table(np.arange(0))),
+    "cut in the meta header": lambda: dicom(RAMP)[:200],
     "noise": lambda: dicom(RAMP)[:132] + np.random.default_rng(0).bytes(3000),
 }
 
@@ -380,14 +383,17 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     ("what", "said"),
     [
         ("frames", "is a DICOM file of 3 frames; expected one, as a radiograph has"),
-        ("no pixels", "is a DICOM file without pixel data (a report or"),
+        ("no pixels", "is a damaged DICOM file, or cut off: it is of an image and has no pixels"),
+        ("a report", "is a DICOM file without pixel data (a report or"),
         ("no rows", "is a damaged DICOM file (AttributeError from pydicom)"),
         ("palette", "is a DICOM file of another colour space than MONOCHROME1, MONOCHROME2"),
         ("huge", "is larger than 80 million pixels, which no X-ray is (it is 60000 × 60000)"),
         ("small", "is 4 × 4 pixels; expected at least 16 × 16"),
         ("too few pixels", "is a damaged DICOM file"),
         ("cut", "is a damaged DICOM file"),
-        ("cut in the header", "is a DICOM file without pixel data"),
+        ("cut in the header", "is a damaged DICOM file, or cut off: it is of an image"),
+        ("cut in the meta header", "is a damaged DICOM file, or cut off: it does not say what"),
+        ("noise", "is a damaged DICOM file"),
         ("broken jpeg", "is a damaged DICOM file"),
         ("another jpeg", "is damaged: its header says 32 × 20 pixels, its picture has another"),
         ("a video", "is a DICOM file with pixels in a form that pydicom does not decode"),
@@ -396,6 +402,35 @@ BROKEN: dict[str, Callable[[], bytes]] = {
 )
 def test_what_is_no_radiograph_is_said(what: str, said: str):
     assert refusal(BROKEN[what]()).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"RescaleSlope": "1e300"}, "rescaled as it says (slope 1e+300, intercept 0), it holds va"),
+        ({"RescaleSlope": "1e308", "WindowCenter": 1, "WindowWidth": 2}, "holds values that are "),
+        ({"RescaleIntercept": "-1e39"}, "rescaled as it says (slope 1, intercept -1e+39)"),
+    ],
+)
+def test_a_rescaling_beyond_all_measure_is_refused(changes: dict[str, Any], said: str):
+    assert refusal(dicom(RAMP, **changes)).startswith(said)
+
+
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize("value", [b"inf ", b"nan "])
+def test_a_rescaling_by_no_finite_number_is_refused(keyword: str, value: bytes):
+    data = dicom(RAMP, **{keyword: "8461"}).replace(b"8461", value)
+    assert refusal(data) == f"its {keyword} is not a finite number"
+
+
+def test_a_table_and_a_narrow_window_take_the_largest_of_values():
+    far = {"RescaleSlope": "1e30", "RescaleIntercept": "0"}
+    looked_up = shown(RAMP, **far, VOILUTSequence=table(np.arange(256)))
+    assert looked_up[0, [0, 1, -1]].tolist() == [0, 255, 255]
+    narrow = shown(
+        RAMP, **far, WindowCenter="0", WindowWidth="1e-300", VOILUTFunction="LINEAR_EXACT"
+    )
+    assert narrow[0, [0, 1, -1]].tolist() == [128, 255, 255]
 
 
 # ---- whom it shows ---------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def test_a_flipped_bit_in_a_png_is_found(saved):
         (b"hello, world", "is not an image (it begins with b'hello, w'; expected PNG, JPEG"),
         (b"  <!DOCTYPE html><html>", "is a web page or XML, not an image; a failed download"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
-        (bytes(128) + b"DICM" + bytes(64), "is a DICOM file without pixel data"),
+        (bytes(128) + b"DICM" + bytes(64), "is a damaged DICOM file, or cut off"),
     ],
 )
 def test_what_is_no_image_is_said(tmp_path: Path, data: bytes, said: str):

@@ -14,7 +14,7 @@ from rrg_data.r2gen import R2GenDataset
 from rrgcore.options import load_source
 from rrgcore.plugins import Discovered
 
-from .openi import LISTED, names_of, report_xml, reports_of, write_openi, write_tgz
+from .openi import LISTED, names_of, report_xml, reports_of, write_openi, write_png, write_tgz
 
 Rrg = Callable[..., Any]
 
@@ -101,6 +101,16 @@ def test_what_is_left_out_is_counted_by_reason_and_listed_by_name(rrg: Rrg, open
     assert (record["bad"], sum(record["missing"].values())) == (2, 2)
 
 
+def test_images_that_no_report_names_are_counted_and_listed(rrg: Rrg, openi: Path) -> None:
+    write_png(openi / "NLMCXR_png" / "CXR9_IM-0009-1001.png")
+    answer = rrg("data", "build", "iu_xray", openi, "out")
+    assert answer.code == 0
+    assert "  1: images that no report names (CXR9_IM-0009-1001.png)" in answer.out.splitlines()
+    assert left_out(Path("out")) == [
+        ["CXR9_IM-0009-1001.png", "missing", "images that no report names"]
+    ]
+
+
 # ---- what is bad ------------------------------------------------------------------------------
 
 
@@ -140,7 +150,10 @@ def test_a_build_that_was_stopped_goes_on_where_it_was(rrg: Rrg, openi: Path) ->
 
     assert "size was 512, is now 64" in rrg(*build, "--size", "64").err
     scan.write_bytes(whole)
-    assert rrg(*build).code == 0
+    again = rrg(*build)
+    assert again.code == 0
+    assert again.err.startswith(f"Going on with {Path.cwd() / 'out.partial'}: ")
+    assert again.err.endswith(" images are there already\n")
     assert (Path("out/images") / LISTED[0] / "0.png").stat().st_ino == made
     assert [len(each) for each in rows(Path("out")).values()] == [2, 1, 1]
     assert_refused(rrg(*build), "out is not empty", leaves=("out",))

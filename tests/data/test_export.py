@@ -464,3 +464,20 @@ def test_what_needs_no_data_imports_no_torch(arguments: str, tmp_path: Path) -> 
     command = [sys.executable, "-c", code, *arguments.split()]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert said.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("option", ["train=-3", "val=-1", "test=-1"])
+def test_fewer_than_no_phantoms_are_refused(rrg: Rrg, tmp_path: Path, option: str) -> None:
+    answer = rrg("data", "export", "phantom", tmp_path / "px", *SMALL, option)
+    split, _, count = option.partition("=")
+    assert answer.code == 2
+    assert f"`{split}` is {count}; expected a number of studies, at least 0" in answer.err
+    assert not (tmp_path / "px").exists()
+
+
+def test_labels_are_written_as_the_mapping_that_people_write() -> None:
+    bare = Labels({"Edema": 1})
+    sourced = Labels({"Edema": 1}, {"Edema": "rules"})
+    assert bare.to_json() == {"Edema": 1}
+    assert sourced.to_json() == {"values": {"Edema": 1}, "sources": {"Edema": "rules"}}
+    assert [Labels.from_json(each.to_json()) for each in (bare, sourced)] == [bare, sourced]

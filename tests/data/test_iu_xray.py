@@ -266,6 +266,33 @@ def test_png_comes_before_dicom_unless_dicom_is_asked_for(tmp_path: Path) -> Non
     assert study(read(root, images="dicom")[0]).views == ("frontal", "frontal")
 
 
+def test_images_of_a_report_that_was_skipped_are_told(tmp_path: Path) -> None:
+    files = reports_of(ONE) | {"ecgen-radiology/9.xml": "<eCitation>"}
+    archive(tmp_path, files, *names_of(ONE), *names_of("CXR9_IM-9"))
+    _, ledger = read(tmp_path, skip_bad=True)
+    assert ledger.missing == {
+        "images that no usable report names": [f"{name}.png" for name in names_of("CXR9_IM-9")]
+    }
+
+
+def test_images_of_a_study_that_the_selection_leaves_out_are_not_told_again(
+    tmp_path: Path,
+) -> None:
+    archive(tmp_path, reports_of(ONE, findings=None), *names_of(ONE))
+    _, ledger = read(tmp_path)
+    assert (ledger.left_out, ledger.missing) == ({"no findings": [ONE]}, {})
+
+
+def test_of_two_reports_with_one_uid_the_first_is_kept(tmp_path: Path) -> None:
+    files = {
+        "ecgen-radiology/7.xml": report_xml("CXR2384", names_of(ONE), findings="First."),
+        "ecgen-radiology/1.xml": report_xml("CXR2384", names_of(ONE), findings="Second."),
+    }
+    found, ledger = read(archive(tmp_path, files, *names_of(ONE)), skip_bad=True)
+    assert study(found).report == "First."
+    assert [name for name, _ in ledger.bad] == ["ecgen-radiology/1.xml"]
+
+
 # ---- what is refused --------------------------------------------------------------------------
 
 

@@ -245,6 +245,8 @@ def test_views_in_a_sidecar_are_checked_like_those_in_a_row(write):
     ("line", "said"),
     [
         ("{broken", "labels.jsonl, line 2: is not JSON (column 2"),
+        ("[" * 100_000, "line 2: is not JSON that can be read (nested too deeply)"),
+        ("1" * 10_000, "line 2: is not JSON that can be read (a number of too many digits)"),
         ('{"id": "b"}', 'labels.jsonl, line 2: expected {"id": "…", "value": …}'),
         ('{"id": "a", "value": {}}', "labels.jsonl, line 2: study 'a' has a line already"),
     ],
@@ -257,6 +259,16 @@ def test_a_line_of_a_sidecar_that_is_wrong_is_numbered(write, line: str, said: s
         data.annotation(data.studies("train")[0], Labels)
     assert said in str(error.value)
     assert any(said in problem for problem in data.check_data())
+
+
+@pytest.mark.parametrize(
+    "value", [{"Edema": 1}, {"values": {"Edema": 1}}, {"values": {"Edema": 1}, "sources": None}]
+)
+def test_labels_are_read_bare_or_under_values(write, value: dict[str, Any]):
+    root = write(small())
+    add_sidecar(root, "labels", {"id": "a", "value": value})
+    data = R2GenDataset(root=str(root))
+    assert data.annotation(data.studies("train")[0], Labels) == Labels({"Edema": 1})
 
 
 def test_a_value_that_is_no_annotation_names_file_and_study(write):
@@ -393,6 +405,9 @@ def test_broken_json_names_line_and_column(write):
     root = write(small())
     (root / "annotation.json").write_text('{"train": [\n  {"id": "a",}\n]}')
     with pytest.raises(DataError, match=r"annotation\.json, line 2, column \d+: is not JSON"):
+        R2GenDataset(root=str(root))
+    (root / "annotation.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"annotation\.json: is not JSON that can be read \(nested"):
         R2GenDataset(root=str(root))
 
 

@@ -296,12 +296,13 @@ def test_a_row_of_another_length_is_numbered(tmp_path: Path):
 
 def test_a_line_that_is_not_json_is_numbered(tmp_path: Path):
     write_reports(tmp_path)
-    (tmp_path / "a.jsonl").write_text(json.dumps(rows()[0]) + "\n{x\n[1]")
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows()[0]) + "\n{x\n[1]\n" + "[" * 100_000)
     with pytest.raises(DataError) as error:
         TableDataset(root=str(tmp_path), file="a.jsonl")
     assert [problem.split(" (")[0] for problem in error.value.problems] == [
         "line 2: is not JSON",
         "line 3: is no mapping of columns to values",
+        "line 4: is not JSON that can be read",
     ]
 
 
