@@ -30,10 +30,11 @@ def print_card(
         shown = [key for key in card["headline"][protocol] if key in values]
         if not shown:
             continue
-        table = _table(protocol, systems)
+        table = _table(protocol, systems, shown)
         between = card["intervals"].get(protocol, {})
+        gap = " " if max(map(len, shown)) < LONG else "\n"
         for key in shown:
-            own = _with_interval(f"{values[key]:.4f}", key, between.get(key))
+            own = _with_interval(f"{values[key]:.4f}", between.get(key), gap)
             beside = (_figure(found.get(protocol, {}), key) for found in _rest(systems, name))
             table.add_row(key, own, *beside)
         console.print("", table, sep="\n")
@@ -103,14 +104,14 @@ def print_published(console: Console, tables: Sequence[PublishedTable]) -> None:
             _dim(console, remark)
 
 
-def _table(protocol: str, systems: Iterable[str]) -> Table:
-    table = Table(box=None)
-    table.add_column(protocol, no_wrap=True)
+def _table(protocol: str, systems: Iterable[str], shown: Sequence[str]) -> Table:
+    table = Table(box=None, collapse_padding=True)
+    table.add_column(protocol, min_width=min(16, max(map(len, [protocol, *shown]))))
     for number, name in enumerate(systems):
-        # the score with its interval is not broken; what stands beside it gives way
-        table.add_column(
-            name, justify="right", no_wrap=number == 0, max_width=None if number == 0 else 13
-        )
+        if number == 0:  # a score and its interval are not broken
+            table.add_column(name, justify="right", no_wrap=True)
+        else:  # a name may be, a figure never
+            table.add_column(name, justify="right", overflow="fold", min_width=6, max_width=8)
     return table
 
 
@@ -134,11 +135,9 @@ def _cell(standing: Standing, key: str) -> str:
     return f"{cell}\n[{interval.low:.3f}, {interval.high:.3f}]" if interval else cell
 
 
-def _with_interval(figure: str, key: str, interval: Sequence[float] | None) -> str:
-    """Put a score beside its interval, or above it where the score's own name is long."""
-    if interval is None:
-        return figure
-    return f"{figure}{' ' if len(key) < LONG else chr(10)}[{interval[0]:.3f}, {interval[1]:.3f}]"
+def _with_interval(figure: str, interval: Sequence[float] | None, gap: str) -> str:
+    """Put a score beside its interval, or above it where names leave no room."""
+    return f"{figure}{gap}[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else figure
 
 
 def _print_missing(console: Console, missing: Mapping[str, str]) -> None:

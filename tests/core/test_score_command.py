@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,17 @@ def test_a_file_is_scored_beside_baselines_and_leakage(files: tuple[Path, Path],
         assert said in answer.out
     row = next(line for line in answer.out.splitlines() if line.split()[:1] == ["BLEU-1"])
     assert row.count(".") == 6, row  # the score, its interval, three baselines
+
+
+def test_eighty_columns_cut_no_figure_and_no_policy(files: tuple[Path, Path], rrg: Any) -> None:
+    out = rrg("score", *map(str, files), "-p", "clinical").out
+    table = out.partition("clinical")[2].partition("clinical efficacy")[0]
+
+    assert max(map(len, table.splitlines())) <= 80
+    assert "…" not in table
+    assert " ".join(table.split()).count("uncertain") == 7
+    row = next(line for line in table.splitlines() if "F1 (14, macro" in line)
+    assert len(re.findall(r"\d\.\d{3}", row)) == 4
 
 
 def test_every_number_has_its_fingerprint(files: tuple[Path, Path], rrg: Any) -> None:
