@@ -44,7 +44,7 @@ from rrgcore.recipe import load_recipe as read_recipe
 from rrgcore.resolve import Weight, resolved, weigh
 from rrgcore.resume import changed_versions, check_same_data
 from rrgcore.scoring import Pair
-from rrgcore.scoring.by_name import make_named_metrics
+from rrgcore.scoring.by_name import CLINICAL, make_named_metrics
 from rrgcore.scoring.scorecard import fit_metrics
 from rrgcore.settings import Split
 from rrgcore.studies import Studies
@@ -304,7 +304,9 @@ class Run:
         self.folder.writes = accelerator.is_main_process
         studies = Studies(self.plan)
         named = [name for name in protocols if name not in self.plan.metrics]
-        more = make_named_metrics(named, self.plugins.registry, labeler=None)
+        # who asks for clinical efficacy by name gets it by our own labeler
+        labeler = "rules" if CLINICAL in named else None
+        more = make_named_metrics(named, self.plugins.registry, labeler=labeler)
         fit_metrics(more, studies.raw_reports("train"))
         return assess(
             plan=self.plan,
