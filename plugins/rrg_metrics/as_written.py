@@ -15,13 +15,8 @@ from .rouge import make_stemmer, stemmed_rouge
 from .sentences import Written, write_out
 
 
-@final
-class Raw(CaptionProtocol):
-    """RGRG and MLRG: reports as they are, a space before each full stop, scores of the corpus.
-
-    Capitals count. So a prediction that is cleaned text (lower case, full stops apart) is written
-    as sentences first where most references are not, unless `sentences` is off.
-    """
+class AsWritten(CaptionProtocol):
+    """A protocol that counts capitals, and may write cleaned predictions as sentences first."""
 
     def __init__(
         self, *, sentences: bool = True, meteor: bool = True, meteor_segments: int = 30_000
@@ -32,6 +27,19 @@ class Raw(CaptionProtocol):
     def written(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
         """Return the pairs, cleaned predictions as sentences."""
         return _written(pairs, sentences=self.sentences).pairs
+
+    def cleaning(self, pairs: Sequence[Pair]) -> str:
+        """Say what a fingerprint says of it."""
+        return _written(pairs, sentences=self.sentences).cleaning
+
+
+@final
+class Raw(AsWritten):
+    """RGRG and MLRG: reports as they are, a space before each full stop, scores of the corpus.
+
+    Capitals count. So a prediction that is cleaned text (lower case, full stops apart) is written
+    as sentences first where most references are not, unless `sentences` is off.
+    """
 
     def tokens(self, report: str) -> str:
         """Return the report with a space before each full stop, and runs of spaces as one."""
@@ -44,28 +52,18 @@ class Raw(CaptionProtocol):
             "between white space, full stops apart, case kept",
             len(pairs),
             with_meteor(CAPTION_TOOL, self.meteor),
-            cleaning=_written(pairs, sentences=self.sentences).cleaning,
+            cleaning=self.cleaning(pairs),
         )
 
 
 @final
-class RadEval(CaptionProtocol):
+class RadEval(AsWritten):
     """RadEval and ViLMedic: reports as they are, between white space, and ROUGE-L of stems.
 
     Capitals count, and a full stop belongs to its word. So a prediction that is cleaned text
     (lower case, full stops apart) is written as sentences first where most references are not,
     unless `sentences` is off.
     """
-
-    def __init__(
-        self, *, sentences: bool = True, meteor: bool = True, meteor_segments: int = 30_000
-    ) -> None:
-        super().__init__(meteor=meteor, meteor_segments=meteor_segments)
-        self.sentences = sentences
-
-    def written(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
-        """Return the pairs, cleaned predictions as sentences."""
-        return _written(pairs, sentences=self.sentences).pairs
 
     def tokens(self, report: str) -> str:
         """Return the report as it is."""
@@ -88,7 +86,7 @@ class RadEval(CaptionProtocol):
             "between white space, case kept",
             len(pairs),
             with_meteor(tool, self.meteor),
-            cleaning=_written(pairs, sentences=self.sentences).cleaning,
+            cleaning=self.cleaning(pairs),
         )
 
 

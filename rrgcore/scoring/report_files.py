@@ -63,7 +63,46 @@ def load_reports(
     usual names unless they are given.
     """
     path = Path(path).expanduser()
-    rows = _rows(path, split)
+    return _reports(path, _rows(path, split), side, column=column, id_column=id_column)
+
+
+def load_splits(path: str | Path) -> dict[str, list[str]]:
+    """Read the reports of every split of a file in R2Gen's layout; nothing where it is no such
+    file.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() != ".json":
+        return {}
+    data = _parsed(path, _read(path))
+    if not isinstance(data, dict) or not any(isinstance(data.get(s), list) for s in SPLITS):
+        return {}
+    return {
+        split: list(_reports(path, _json(path, data, split), "reference").texts)
+        for split in SPLITS
+        if data.get(split)
+    }
+
+
+def some(ids: Sequence[str]) -> str:
+    """Return the first few ids, and how many more there are."""
+    more = f" and {len(ids) - SHOWN:,} more" if len(ids) > SHOWN else ""
+    return f"{', '.join(ids[:SHOWN])}{more}"
+
+
+def shortened(report: str) -> str:
+    """Return a report as an error shows it."""
+    return report if len(report) <= 100 else f"{report[:97]}…"
+
+
+def _reports(
+    path: Path,
+    rows: "Iterator[tuple[str, dict[str, Any]]] | Reports",
+    side: Side,
+    *,
+    column: str | None = None,
+    id_column: str | None = None,
+) -> Reports:
+    """Take one side of rows that were read."""
     if isinstance(rows, Reports):
         return rows
     first = next(rows, None)
@@ -88,41 +127,13 @@ def load_reports(
     return Reports(str(path), texts, ids if id_name is not None else None, text)
 
 
-def load_splits(path: str | Path) -> dict[str, list[str]]:
-    """Read the reports of every split of a file in R2Gen's layout; nothing where it is no such
-    file.
-    """
-    path = Path(path).expanduser()
-    if path.suffix.lower() != ".json":
-        return {}
-    data = _parsed(path, _read(path))
-    if not isinstance(data, dict) or not any(isinstance(data.get(s), list) for s in SPLITS):
-        return {}
-    return {
-        split: list(load_reports(path, "reference", split=split).texts)
-        for split in SPLITS
-        if data.get(split)
-    }
-
-
-def some(ids: Sequence[str]) -> str:
-    """Return the first few ids, and how many more there are."""
-    more = f" and {len(ids) - SHOWN:,} more" if len(ids) > SHOWN else ""
-    return f"{', '.join(ids[:SHOWN])}{more}"
-
-
-def shortened(report: str) -> str:
-    """Return a report as an error shows it."""
-    return report if len(report) <= 100 else f"{report[:97]}…"
-
-
 def _rows(path: Path, split: str) -> "Iterator[tuple[str, dict[str, Any]]] | Reports":
     kind = path.suffix.lower()
     text = _read(path)
     if kind == ".jsonl" or (kind == ".json" and text.lstrip()[:1] == "{" and _is_lines(text)):
         return _json_lines(path, text)
     if kind == ".json":
-        return _json(path, text, split)
+        return _json(path, _parsed(path, text), split)
     if kind in (".csv", ".tsv"):
         return _table(path, text, "\t" if kind == ".tsv" else ",")
     lines = text.split("\n")
@@ -165,8 +176,7 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield place, row
 
 
-def _json(path: Path, text: str, split: str) -> "Iterator[tuple[str, dict[str, Any]]] | Reports":
-    data = _parsed(path, text)
+def _json(path: Path, data: Any, split: str) -> "Iterator[tuple[str, dict[str, Any]]] | Reports":
     if isinstance(data, dict) and any(name in data for name in SPLITS):
         if not isinstance(rows := data.get(split, []), list) or not rows:
             raise DataError(f"{path}: has no rows of split '{split}'; it has {', '.join(data)}")
