@@ -1,6 +1,16 @@
 """Everything an implementation imports, in one place."""
 
-from rrgcore.annotations import Annotation, Box, Boxes, Entity, Labels, NGrams, RadGraph
+from rrgcore.annotations import (
+    Annotation,
+    Box,
+    Boxes,
+    Entity,
+    Labels,
+    NearestReport,
+    NGrams,
+    Probabilities,
+    RadGraph,
+)
 from rrgcore.ema import EmaTwin
 from rrgcore.errors import DataError, UserError, WeightsError
 from rrgcore.features import Features, Parts, Views, encode_views
@@ -34,6 +44,7 @@ from rrgcore.interfaces import (
     VisualEncoder,
 )
 from rrgcore.plugins import API_VERSION as VERSION
+from rrgcore.provenance import Artefact, Provenance
 from rrgcore.scoring import Metric, Pair, Scores, Terms, mean_terms
 from rrgcore.scoring.published import Published, PublishedRow, PublishedTable
 from rrgcore.sources import Ledger, Source
@@ -44,7 +55,9 @@ from rrgcore.supply import (
     DataChecks,
     Dataset,
     HasAnnotationFiles,
+    HoldsArtefacts,
     KeepsRawReports,
+    Workbench,
 )
 from rrgcore.tokens import AbsentTokenizer, Tokenizer, WordTokenizer, load_tokenizer
 from rrgcore.types import (
@@ -69,6 +82,7 @@ __all__ = [
     "Annotation",
     "AnnotationFile",
     "Annotator",
+    "Artefact",
     "Attends",
     "Batch",
     "Borrowed",
@@ -90,6 +104,7 @@ __all__ = [
     "Generated",
     "Generation",
     "HasAnnotationFiles",
+    "HoldsArtefacts",
     "ImageGivenText",
     "ImageMasking",
     "ImageRef",
@@ -104,6 +119,7 @@ __all__ = [
     "MayLack",
     "Metric",
     "NGrams",
+    "NearestReport",
     "ObjectiveOutput",
     "OffersAlignment",
     "Pair",
@@ -111,6 +127,8 @@ __all__ = [
     "Parts",
     "Prepares",
     "Pretrained",
+    "Probabilities",
+    "Provenance",
     "Published",
     "PublishedRow",
     "PublishedTable",
@@ -133,6 +151,7 @@ __all__ = [
     "VisualEncoder",
     "WeightsError",
     "WordTokenizer",
+    "Workbench",
     "decode_image",
     "encode_views",
     "load_tokenizer",

@@ -3,32 +3,69 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
 from jaxtyping import UInt8
 
+from rrgcore.provenance import Artefact
 from rrgcore.study import ImageRef, Study
 
 A = TypeVar("A")
+T = TypeVar("T")
+
+
+def untracked(items: Iterable[T], title: str, total: int) -> Iterator[T]:
+    """Pass items through where nobody watches."""
+    yield from items
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """What an annotator may use beside the studies."""
+
+    open: Callable[[ImageRef], UInt8[np.ndarray, "h w"]]
+    """Read an image as 8-bit grey, as the dataset does; raises DataError."""
+    seed: int = 0
+    """The run's: all chance comes from a generator made of it."""
+    device: str = "cpu"
+    """Where torch is to work."""
+    track: Callable[[Iterable[Any], str, int], Iterator[Any]] = untracked
+    """Pass items through, showing how far they are: items, title, how many."""
 
 
 class Annotator(ABC):
-    """Makes one typed annotation a study; used by recipes, by metrics, and to write sidecars."""
+    """Makes one typed annotation a study; used by recipes, by metrics, and to write sidecars.
+
+    In training it is given whole studies. Where reports are to be predicted, and in `predict`, it
+    is given studies without report and without any annotation but those it reads, made the same
+    way: what it says then is what can be known of an image. Nobody else need look for the leak.
+    """
 
     writes: ClassVar[type]
     reads: ClassVar[tuple[type, ...]] = ()
     """Annotation classes that studies carry already when it is asked."""
     from_report: bool = False
-    """Whether the study's report alone decides, so that it can read any text: a generated one too.
+    """Whether it tells what the study's own report says, so that it is no use where that is to be
+    predicted: it reads it, or a file of what somebody else read in it.
     """
 
-    def fit(self, studies: Iterable[Study]) -> None:  # noqa: B027  most learn nothing
+    def equip(self, bench: Workbench) -> None:  # noqa: B027  most need nothing
+        """Take what is needed to look at images. Called before it learns, loads or annotates."""
+
+    def fit(self, studies: Sequence[Study]) -> None:  # noqa: B027  most learn nothing
         """Learn from the training split, whose studies carry what it reads; before it annotates.
 
-        Provisional: nothing learned is saved. A run that goes on, and one that is evaluated, learns
-        it again from the training split, so the same studies must teach it the same.
+        Who overrides it overrides `save` and `load` too.
         """
+
+    def save(self, folder: Path) -> None:  # noqa: B027  most learn nothing
+        """Write what was learned into a folder that is there: safetensors, JSON, never pickle."""
+
+    def load(self, folder: Path) -> None:  # noqa: B027  most learn nothing
+        """Read what `save` wrote, in place of `fit`; raises DataError."""
 
     @abstractmethod
     def annotate(self, studies: Iterable[Study]) -> Iterator[Any]:
@@ -37,6 +74,27 @@ class Annotator(ABC):
     def fingerprint(self) -> str:
         """Return what its annotations depend on, in few words: name, version, weights, file."""
         return type(self).__name__
+
+    def summary(self) -> Mapping[str, Mapping[str, float]]:
+        """Return what is worth a table about what it learned: row to column to number."""
+        return {}
+
+
+def learns(annotator: Annotator) -> bool:
+    """Whether an annotator learns from the training split."""
+    return type(annotator).fit is not Annotator.fit
+
+
+class HoldsArtefacts(ABC):
+    """A component that may be given something learned elsewhere.
+
+    A run holds what each was learned from against the studies that it is to predict, and refuses
+    one that saw them, or that does not say and is not vouched for.
+    """
+
+    @abstractmethod
+    def artefacts(self) -> Sequence[Artefact]:
+        """Return what it was given; nothing where it learns in the run."""
 
 
 class Dataset(ABC):
@@ -56,6 +114,12 @@ class Dataset(ABC):
     def annotation(self, study: Study, kind: type[A]) -> A | None:
         """Return what the data itself knows of a study, or None."""
         return None
+
+    def knows_from_images(self, kind: type) -> bool:
+        """Whether its annotations of a class were made of images alone, and so may be used where
+        reports are to be predicted; what was read in the reports may not.
+        """
+        return False
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return what identifies the data, for the run's record."""

@@ -1,10 +1,14 @@
 """The contract of an annotator."""
 
 import json
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from rrgcore.supply import Annotator
+from rrgcore.supply import Annotator, Workbench, learns
+from rrgcore.testing.fake_data import FakeDataset
 from rrgcore.testing.subject import Subject
 
 ANNOTATION = ("slug", "from_json", "to_json")
@@ -19,7 +23,10 @@ def check_annotator(s: Subject) -> None:
     )
     annotator: Annotator = s.build()
     s = s.reading(annotator.reads)
+    bench = Workbench(FakeDataset(studies=s.studies).open)
     with s.keeping_global_randomness("fit and annotate"):
+        with s.trying("equip"):
+            annotator.equip(bench)
         with s.trying("fit"):
             annotator.fit(s.studies)
         with s.trying("annotate"):
@@ -39,6 +46,42 @@ def check_annotator(s: Subject) -> None:
     s.expect(
         _json(first) == _json(list(reversed(backwards))),
         "annotate yields something else for the same studies in another order",
+    )
+    if learns(annotator):
+        _check_saved(s, annotator, bench, _json(first))
+    if not annotator.from_report:
+        _check_blind(s, annotator)
+
+
+def _check_saved(s: Subject, fitted: Annotator, bench: Workbench, expected: list[str]) -> None:
+    """Refuse one whose knowledge does not outlive the process: a run that goes on loads it."""
+    cls = type(fitted)
+    s.expect(
+        cls.save is not Annotator.save and cls.load is not Annotator.load,
+        "learns (`fit`), and does not say how that is saved: define `save` and `load`",
+    )
+    again: Annotator = s.build()
+    with tempfile.TemporaryDirectory() as folder, s.trying("save and load what it learned"):
+        fitted.save(Path(folder))
+        again.equip(bench)
+        again.load(Path(folder))
+    s.expect(
+        _json(list(again.annotate(s.studies))) == expected,
+        "annotates otherwise after `load` than before `save`",
+    )
+
+
+def _check_blind(s: Subject, annotator: Annotator) -> None:
+    """Refuse one that is no use where reports are to be predicted, and does not say so."""
+    blind = [
+        replace(study, report=None, annotations={k: study[k] for k in annotator.reads})
+        for study in s.studies
+    ]
+    with s.trying("annotate of studies without report (unless it says `from_report`)"):
+        found = list(annotator.annotate(blind))
+    s.expect(
+        len(found) == len(blind) and all(isinstance(each, annotator.writes) for each in found),
+        "does not annotate studies without report; say `from_report` if it has to read one",
     )
 
 

@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from rrgcore.annotations import Box, Boxes, Entity, Labels, NGrams, RadGraph
+from rrgcore.annotations import (
+    Box,
+    Boxes,
+    Entity,
+    Labels,
+    NearestReport,
+    NGrams,
+    Probabilities,
+    RadGraph,
+)
 from rrgcore.chest import View
 from rrgcore.data import Collator, ImageCache, study_rng
 from rrgcore.interfaces import Prepares
@@ -36,7 +45,7 @@ def make_study(
 ) -> Study:
     """Make a study whose images a `FakeDataset` can open.
 
-    Unless `annotations` are given it carries core's own (RadGraph, Labels, NGrams, Boxes), read off
+    Unless `annotations` are given it carries core's own (RadGraph, Labels, NGrams, Boxes, …), read off
     the report's words with the vocabulary of these samples.
     """
     return Study(
@@ -130,6 +139,10 @@ def _annotate(report: str, views: Sequence[View]) -> dict[type, Any]:
     return {
         RadGraph: RadGraph(words, entities),
         Labels: Labels(labels),
+        Probabilities: Probabilities(
+            {name: 0.9 if labels.get(name) else 0.1 for name in OBSERVATIONS.values()}
+        ),
+        NearestReport: NearestReport(report, "study-0", 0.5),
         NGrams: NGrams(phrases),
         Boxes: Boxes(tuple(() if view == "lateral" else (heart,) for view in views)),
     }

@@ -1,0 +1,88 @@
+"""Named rectangles on images."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, final
+
+from rrgcore.annotations.protocol import Affine
+from rrgcore.errors import DataError
+from rrgcore.mirror import mirrored_name
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A named rectangle, as fractions of the image's width and height; x grows to the image's
+    right.
+    """
+
+    name: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Landmark or finding boxes of each image of a study."""
+
+    slug: ClassVar[str] = "boxes"
+
+    images: tuple[tuple[Box, ...], ...]
+
+    @classmethod
+    def from_json(cls, data: Any) -> "Boxes":
+        """Read a list of images, each a list of `{"name", "x1", "y1", "x2", "y2"}`."""
+        try:
+            return cls(tuple(tuple(Box(**box) for box in image) for image in data))
+        except TypeError as error:
+            raise DataError(
+                f"not boxes ({error}); expected name, x1, y1, x2, y2 for each"
+            ) from error
+
+    def to_json(self) -> Any:
+        """Return what `from_json` reads."""
+        return [[asdict(box) for box in image] for image in self.images]
+
+    def mirrored(self, flipped: Sequence[bool]) -> "Boxes":
+        """Exchange left and right in names, and turn the boxes of flipped images over.
+
+        What keeps its name wherever it lies ("right atrium") keeps it.
+        """
+        return Boxes(
+            tuple(
+                tuple(
+                    replace(
+                        box,
+                        name=mirrored_name(box.name),
+                        x1=1 - box.x2 if turned else box.x1,
+                        x2=1 - box.x1 if turned else box.x2,
+                    )
+                    for box in image
+                )
+                for image, turned in zip(self.images, flipped, strict=True)
+            )
+        )
+
+    def moved(self, matrix: Affine) -> "Boxes":
+        """Return the upright boxes around the moved ones, cut at the image's edges; one that left
+        the image is gone.
+        """
+        return Boxes(
+            tuple(
+                tuple(
+                    moved
+                    for box in image
+                    if (moved := _moved(box, matrix)).x1 < moved.x2 and moved.y1 < moved.y2
+                )
+                for image in self.images
+            )
+        )
+
+
+def _moved(box: Box, matrix: Affine) -> Box:
+    corners = [(x, y) for x in (box.x1, box.x2) for y in (box.y1, box.y2)]
+    xs, ys = ([min(max(a * x + b * y + c, 0.0), 1.0) for x, y in corners] for a, b, c in matrix)
+    return Box(box.name, min(xs), min(ys), max(xs), max(ys))

@@ -1,0 +1,68 @@
+"""What an artefact was learned from: so that none of it is a report that is to be predicted."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, final
+
+from rrgcore.errors import DataError
+from rrgcore.study import Study
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The studies that something was learned from: mined n-grams, a classifier, an index, an atlas.
+
+    Written beside the artefact, and held against the validation and test studies of every run that
+    uses it.
+    """
+
+    ids: tuple[str, ...]
+    """Sorted."""
+    hash: str
+    """Of the ids and their reports: the same studies with the same texts have the same."""
+    about: str = ""
+    """Where the studies are from, for people."""
+
+    @classmethod
+    def of(cls, studies: Iterable[Study], *, about: str = "") -> "Provenance":
+        """Record studies."""
+        rows = sorted((study.id, study.report or "") for study in studies)
+        digest = blake2b(digest_size=16)
+        for id, report in rows:
+            digest.update(f"{id}\0{report}\0".encode())
+        return cls(tuple(id for id, _ in rows), digest.hexdigest(), about)
+
+    @classmethod
+    def from_json(cls, data: Any) -> "Provenance":
+        """Read what `to_json` wrote; raises DataError."""
+        try:
+            return cls(tuple(map(str, data["ids"])), str(data["hash"]), str(data.get("about", "")))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"not a record of what an artefact was learned from ({type(error).__name__}: "
+                f"{error}); expected ids, hash, about"
+            ) from error
+
+    def to_json(self) -> Any:
+        """Return what `from_json` reads."""
+        return {"about": self.about, "studies": len(self.ids), "hash": self.hash, "ids": self.ids}
+
+    def seen(self, studies: Sequence[Study]) -> list[str]:
+        """List those of the studies that it was learned from."""
+        learned = set(self.ids)
+        return [study.id for study in studies if study.id in learned]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """Something learned elsewhere that a component was given: a file, a part of another run."""
+
+    name: str
+    """As the recipe names it."""
+    learned_from: Provenance | None
+    """None where it does not say."""
+    trusted: bool = False
+    """Whether the recipe vouches for one that does not say."""
