@@ -24,14 +24,17 @@ from rrgcore.tokenizers import Tokenizers
 from rrgcore.types import Encoded, Tokens, Visual
 
 
-def check_assembled(plan: Plan, tokenizers: Tokenizers) -> ReportModel:
+def check_assembled(
+    plan: Plan, tokenizers: Tokenizers, built: list[tuple[str, object]] | None = None
+) -> ReportModel:
     """Build on the meta device, where nothing is allocated, and ask the instances for capabilities.
 
     Returns the model without values; raises RecipeError for what only instances can tell: widths
     that do not fit, a capability that an option switched off, a value that a constructor refuses.
+    Every component is added to `built`.
     """
     with torch.device("meta"):
-        model = build_model(plan, tokenizers, load_weights=False)
+        model = build_model(plan, tokenizers, load_weights=False, built=built)
     problems = [
         *_longer_than_positions(plan, model.parts),
         *_lacking(plan, model.parts),

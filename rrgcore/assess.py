@@ -40,6 +40,8 @@ class Assessment:
     shuffled: Mapping[str, Scores]
     """The same model with the split's images exchanged among its studies."""
     probes: Mapping[str, Any] = field(default_factory=dict)
+    cautions: Sequence[str] = ()
+    """What must be said beside the scores."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what scores.json says."""
@@ -47,6 +49,7 @@ class Assessment:
             "split": self.split,
             "studies": len(self.predictions),
             "references": len(with_reference(self.predictions)),
+            "cautions": list(self.cautions),
             **self.card.to_json(),
             "shuffled images": {name: dict(f.values) for name, f in self.shuffled.items()},
             "probes": dict(self.probes),
@@ -116,7 +119,7 @@ def assess(
             seed=plan.seed,
         ),
     )
-    return Assessment(split, predictions, card, shuffled, probes)
+    return Assessment(split, predictions, card, shuffled, probes, plan.cautions)
 
 
 def _scoring(predictions: Sequence[Prediction]) -> str:

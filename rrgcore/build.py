@@ -20,7 +20,7 @@ from rrgcore.interfaces import (
 )
 from rrgcore.model import ReportModel, part_of
 from rrgcore.plan import Block, Plan, Ref, problem_at
-from rrgcore.pretrained import set_pretrained, start_from
+from rrgcore.pretrained import left_out, set_pretrained, start_from
 from rrgcore.recipe import Recipe
 from rrgcore.scoring import Metric
 from rrgcore.settings import DataSettings
@@ -36,18 +36,21 @@ def build_model(
     *,
     load_weights: bool = True,
     starts: Mapping[str, Path] | None = None,
+    built: list[tuple[str, object]] | None = None,
 ) -> ReportModel:
     """Build the model of a plan: vocabulary, encoder, decoder, text encoder, adapter, objectives,
     bind.
 
     `starts` are checkpoints that single parts start from (`init`). First values are set, and frozen
     parts frozen, before objectives bind, so that a momentum twin begins as what it follows and
-    shares what stands still. What a constructor raises passes through.
+    shares what stands still. What a constructor raises passes through. Every component that is
+    made is added to `built`, with its address.
     """
     builder = _Builder(plan.recipe, plan.data, plan.shared, tokenizers)
     parts, objectives = builder.parts(plan), builder.objectives(plan)
-    if load_weights:
-        set_pretrained(plan, parts, objectives)
+    if built is not None:
+        built += builder.built
+    loaded = set_pretrained(plan, parts, objectives) if load_weights else []
     starts = starts or {}
     # an objective waits for what it makes when it binds, its twin
     later = {part: folder for part, folder in starts.items() if part.startswith("objectives.")}
@@ -55,6 +58,9 @@ def build_model(
     for name in plan.freeze:
         part_of(parts, objectives, name).requires_grad_(False)
     model = ReportModel(parts=parts, objectives=objectives)
+    model.left_out = left_out(
+        model, loaded, started=[part_of(parts, objectives, p) for p in starts]
+    )
     start_from(later, parts, objectives)
     return model
 
@@ -114,6 +120,7 @@ class _Builder:
         self.decoder: Decoder | None = None
         self.text_encoder: TextEncoder | None = None
         self.adapter: Adapter | None = None
+        self.built: list[tuple[str, object]] = []
 
     def parts(self, plan: Plan) -> Parts:
         self.encoder = cast(VisualEncoder, self.build(plan.encoder))
@@ -166,12 +173,14 @@ class _Builder:
                         "set it in the recipe",
                     )
         try:
-            return block.cls(**arguments)
+            component = block.cls(**arguments)
         except (ValueError, UserError) as error:
             if isinstance(error, RecipeError):
                 raise
             # the constructor's own refusal, with the address that only we know; the cause is kept
             raise self.refusal(block.address, str(error)) from error
+        self.built.append((block.address, component))
+        return component
 
     def refusal(self, address: str, text: str) -> RecipeError:
         return RecipeError(self.recipe.source, [problem_at(self.recipe, address, text)])

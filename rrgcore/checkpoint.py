@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from rrgcore.errors import RunError
 from rrgcore.files import written_whole
+from rrgcore.interfaces import Pretrained
 
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
@@ -22,16 +25,62 @@ ALIASES = "aliases"
 """The key of a model file's metadata under which the other names of shared tensors stand."""
 
 
-def save_model(folder: Path, model: nn.Module) -> None:
-    """Write a model's tensors, one that several names share under the first of them."""
+LEFT_OUT = "left out"
+"""The key under which the tensors stand that published weights hold already."""
+SAMPLED = 65_536
+"""Values of each tensor that a fingerprint looks at: all of a small one, evenly spaced ones of a
+large one. Other weights have another fingerprint; reading 13 GB twice is spared.
+"""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Parameters that a checkpoint names instead of holding them: published, and never trained."""
+
+    module: str
+    """The component's name in the model."""
+    weights: str
+    names: tuple[str, ...]
+    """Of the parameters, in the component."""
+    fingerprint: str
+
+    @property
+    def full_names(self) -> list[str]:
+        """Return the names of the parameters in the model."""
+        return [f"{self.module}.{name}" for name in self.names]
+
+
+def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
+    """Tell tensors from others: by name, type, shape and values, on whatever device."""
+    digest = blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        flat = tensor.detach().reshape(-1)
+        few = flat[:: -(-len(flat) // SAMPLED) or 1].cpu().contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(few.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_model(folder: Path, model: nn.Module, left_out: Sequence[LeftOut] = ()) -> None:
+    """Write a model's tensors, one that several names share under the first of them, without those
+    that are left out.
+    """
     first: dict[int, str] = {}
     aliases = {
         name: first.setdefault(id(tensor), name)
         for name, tensor in model.state_dict(keep_vars=True).items()
     }
     metadata = {name: other for name, other in aliases.items() if name != other}
-    tensors = {name: tensor.contiguous() for name, tensor in _unique(model).items()}
-    save_file(tensors, folder / MODEL, metadata={ALIASES: json.dumps(metadata)})
+    without = {name for each in left_out for name in each.full_names}
+    tensors = {
+        name: tensor.contiguous() for name, tensor in _unique(model).items() if name not in without
+    }
+    words = {
+        ALIASES: json.dumps(metadata),
+        LEFT_OUT: json.dumps([asdict(each) for each in left_out]),
+    }
+    save_file(tensors, folder / MODEL, metadata=words)
 
 
 def not_saved(module: nn.Module) -> list[str]:
@@ -44,9 +93,17 @@ def not_saved(module: nn.Module) -> list[str]:
 
 
 def load_model(folder: Path, model: nn.Module) -> None:
-    """Read what `save_model` wrote; raises RunError when names or shapes differ."""
+    """Read what `save_model` wrote; raises RunError when names or shapes differ.
+
+    What was left out is in the model already, or is read from the weights that the checkpoint
+    names; raises RunError where these are others now, WeightsError where they are absent.
+    """
     wanted = _unique(model)
     stored = _load(folder / MODEL)
+    for each in _left_out(folder):
+        _check_left_out(each, model, folder)
+        for name in each.full_names:
+            wanted.pop(name, None)
     if wanted.keys() != stored.keys():
         missing = sorted(wanted.keys() - stored.keys())
         extra = sorted(stored.keys() - wanted.keys())
@@ -65,22 +122,27 @@ def load_model(folder: Path, model: nn.Module) -> None:
 def load_part(folder: Path, part: str, module: nn.Module) -> None:
     """Start one part from another run's checkpoint, by the part's address in the model."""
     stored = _load(folder / MODEL)
-    with safe_open(folder / MODEL, framework="pt") as file:
-        aliases = json.loads((file.metadata() or {}).get(ALIASES, "{}"))
+    aliases = json.loads(_metadata(folder).get(ALIASES, "{}"))
     section, _, key = part.partition(".")
     prefix = f"objectives.{key}" if section == "objectives" else f"parts.{part}"
     found = {}
-    for name in _unique(module):
+    wanted = _unique(module)
+    for each in _left_out(folder):
+        if each.module == prefix:
+            _check_left_out(replace(each, module=""), module, folder)
+            for name in each.names:
+                wanted.pop(name, None)
+    for name in wanted:
         full = f"{prefix}.{name}"
         if (tensor := stored.get(aliases.get(full, full))) is not None:
             found[name] = tensor
-    if missing := sorted(_unique(module).keys() - found.keys()):
+    if missing := sorted(wanted.keys() - found.keys()):
         raise RunError(
             f"init.{part}: {folder} holds no {', '.join(missing[:3])}"
             f"{f' and {len(missing) - 3} more' if len(missing) > 3 else ''} of this part. "
             "Do both recipes name the same component there?"
         )
-    _copy(_unique(module), found, folder)
+    _copy(wanted, found, folder)
 
 
 def save_optimizer(folder: Path, state: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -114,6 +176,38 @@ def link_folder(source: Path, target: Path) -> None:
                 os.link(file, folder / file.name)
             except OSError:
                 shutil.copy2(file, folder / file.name)
+
+
+def _metadata(folder: Path) -> dict[str, str]:
+    with safe_open(folder / MODEL, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+def _left_out(folder: Path) -> list[LeftOut]:
+    entries = json.loads(_metadata(folder).get(LEFT_OUT, "[]"))
+    return [LeftOut(**{**entry, "names": tuple(entry["names"])}) for entry in entries]
+
+
+def _check_left_out(each: LeftOut, model: nn.Module, folder: Path) -> None:
+    """See that a model holds what its checkpoint left out, and read it where it does not yet."""
+    module = model.get_submodule(each.module)
+
+    def holds() -> bool:
+        parameters = dict(module.named_parameters(remove_duplicate=False))
+        there = {name: parameters[name] for name in each.names if name in parameters}
+        return len(there) == len(each.names) and fingerprint_of(there) == each.fingerprint
+
+    if holds():
+        return
+    if isinstance(module, Pretrained) and module.weights is not None:
+        module.load_weights()
+        if holds():
+            return
+    raise RunError(
+        f"{folder / MODEL} was trained on the weights '{each.weights}', which it does not hold, "
+        f"and those here now are others (expected the fingerprint {each.fingerprint[:12]}). "
+        "Bring the same weights"
+    )
 
 
 def _unique(module: nn.Module) -> dict[str, Tensor]:

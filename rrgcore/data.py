@@ -26,7 +26,7 @@ from rrgcore.images.pixels import normalise
 from rrgcore.interfaces import Prepares
 from rrgcore.settings import AugmentSettings
 from rrgcore.study import ImageRef, Study
-from rrgcore.supply import Annotator, Dataset
+from rrgcore.supply import Dataset
 from rrgcore.tokens import Tokenizer
 from rrgcore.types import Batch, Tokens, pad_sequences
 
@@ -40,46 +40,6 @@ def study_rng(seed: int, epoch: int, study: str, slot: str) -> np.random.Generat
     address = f"{seed}\0{epoch}\0{study}\0{slot}".encode()
     key = blake2b(address, digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(key, "little")))
-
-
-def gather_annotations(
-    dataset: Dataset,
-    studies: Sequence[Study],
-    kinds: Sequence[type],
-    annotators: Mapping[type, Annotator] = NOTHING,
-    *,
-    make: bool = True,
-    advice: Mapping[type, str] = NOTHING,
-) -> list[Study]:
-    """Return the studies with every annotation that components read, and that annotators build on.
-
-    Each kind comes from the annotator that the recipe names for it, else from the study itself,
-    else from the data. Raises DataError naming a study that lacks one, and what to write; `advice`
-    is what else there is to do about a kind. Unless `make`, annotators are not asked, and what they
-    build on is gathered alone.
-    """
-    gathered = list(studies)
-    for kind in _in_order(kinds, annotators):
-        if kind in annotators and not make:
-            continue
-        if kind in annotators:
-            made = list(annotators[kind].annotate(gathered))
-            assert len(made) == len(gathered), (
-                f"{type(annotators[kind]).__name__} made {len(made)} annotations of "
-                f"{len(gathered)} studies; an annotator yields one for each, in order"
-            )
-        else:
-            made = [
-                study.annotations[kind]
-                if kind in study.annotations
-                else dataset.annotation(study, kind)
-                for study in gathered
-            ]
-        _check_none_missing(kind, gathered, made, advice.get(kind))
-        gathered = [
-            study.annotated({kind: value}) for study, value in zip(gathered, made, strict=True)
-        ]
-    return gathered
 
 
 def truncated(studies: Sequence[Study], tokenizer: Tokenizer, max_tokens: int) -> int:
@@ -304,44 +264,3 @@ class _Encoder:
         if report not in self._ids:
             self._ids[report] = self.tokenizer.encode(report, max_tokens=self.max_tokens)
         return self._ids[report]
-
-
-def _in_order(kinds: Sequence[type], annotators: Mapping[type, Annotator]) -> list[type]:
-    """List the kinds and what their annotators read, the latter first."""
-    order: list[type] = []
-
-    def visit(kind: type, above: tuple[type, ...]) -> None:
-        if kind in above:
-            circle = " needs ".join(map(_slug, (*above[above.index(kind) :], kind)))
-            raise DataError(f"these annotators wait for each other: {circle}")
-        if kind in order:
-            return
-        if kind in annotators:
-            for needed in annotators[kind].reads:
-                visit(needed, (*above, kind))
-        order.append(kind)
-
-    for kind in kinds:
-        visit(kind, ())
-    return order
-
-
-def _check_none_missing(
-    kind: type, studies: Sequence[Study], made: Sequence[Any], advice: str | None
-) -> None:
-    missing = [study.id for study, value in zip(studies, made, strict=True) if value is None]
-    if not missing:
-        return
-    slug = _slug(kind)
-    others = f" and {len(missing) - 1:,} more of {len(studies):,}" if len(missing) > 1 else ""
-    more = f".\n{advice}" if advice else ""
-    raise DataError(
-        f"study '{missing[0]}'{others} has no {slug} annotation ({kind.__name__}), which a "
-        f"component of this recipe reads.\nEither name an annotator that makes it, under "
-        f"data.annotations.{slug}, or write it beside the data: annotations/{slug}.jsonl, a line "
-        f'{{"id": "{missing[0]}", "value": …}} for each study{more}'
-    )
-
-
-def _slug(kind: type) -> str:
-    return getattr(kind, "slug", kind.__name__.lower())

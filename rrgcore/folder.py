@@ -15,12 +15,14 @@ from typing import Any, Literal, final
 
 from rrgcore.errors import RunError
 from rrgcore.files import lock_file, read_json, write_json, write_text
+from rrgcore.provenance import Provenance
 from rrgcore.recipe import Recipe, dump_recipe
 
 State = Literal["running", "finished", "stopped"]
 RECIPE, RUN, METRICS, TIMING = "recipe.yaml", "run.json", "metrics.jsonl", "timing.jsonl"
 SCORES, PREDICTIONS, LOCK = "scores.json", "predictions.jsonl", ".lock"
 CHECKPOINTS = "checkpoints"
+ARTEFACTS, TRAINING = "artefacts", "training.json"
 PACKAGES = ("rrg", "torch", "torchvision", "transformers", "timm", "accelerate", "safetensors")
 
 
@@ -137,6 +139,22 @@ class RunFolder:
     def best(self) -> Path:
         """Where the checkpoint to use is."""
         return self.path / CHECKPOINTS / "best"
+
+    @property
+    def artefacts(self) -> Path:
+        """Where what annotators learned is kept, and what they said."""
+        return self.path / ARTEFACTS
+
+    @property
+    def training(self) -> Provenance | None:
+        """The studies that it was trained on; None in a run made before that was recorded."""
+        path = self.artefacts / TRAINING
+        return Provenance.from_json(read_json(path)) if path.is_file() else None
+
+    def write_training(self, learned: Provenance) -> None:
+        """Record the studies that it is trained on."""
+        self.artefacts.mkdir(exist_ok=True)
+        write_json(self.artefacts / TRAINING, learned.to_json())
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl, which is the same for the same seed; what is no finite

@@ -1,6 +1,6 @@
 """One run's work: everything built for it, and the whole job done with it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, final
@@ -19,14 +19,16 @@ from rrgcore.evaluate import Prediction
 from rrgcore.folder import PREDICTIONS, SCORES, RunFolder
 from rrgcore.interrupts import Interrupts
 from rrgcore.plan import Plan
+from rrgcore.provenance import Artefact, Provenance
 from rrgcore.resolve import weigh
 from rrgcore.scoring import Metric, Pair
 from rrgcore.scoring.scorecard import fit_metrics, flat, score, selected
 from rrgcore.studies import ROLES, Studies
+from rrgcore.supply import HoldsArtefacts, Track, untracked
 from rrgcore.tokenizers import WORDS, Tokenizers
 from rrgcore.tokens import AbsentTokenizer
 from rrgcore.training import Trainer
-from rrgcore.watch import Watcher
+from rrgcore.watch import Watcher, tracking
 
 
 @final
@@ -48,7 +50,7 @@ class Job:
         self.plan = plan
         self.watcher = watcher
         self.accelerator = accelerator
-        self.studies = listed_studies(plan)
+        self.studies = listed_studies(plan, track=tracking(watcher), device=str(accelerator.device))
         self.tokenizers = Tokenizers(plan, lambda: self.studies.reports("train"), saved_tokenizers)
         assembled = check_assembled(plan, self.tokenizers)
         if problems := list(self.studies.training_set_problems(assembled)):
@@ -57,12 +59,15 @@ class Job:
         check_selected(plan, self.metrics, self.studies)
         for role, objectives in plan.loaders():
             # annotations that are missing are found now, not after the first epoch
-            self.studies.loader(assembled, role, training=role == "train", objectives=objectives)
+            self.studies.check_annotations(assembled, role, objectives)
         set_seed(plan.seed)
         # one that goes on from a checkpoint no longer needs the run that it once started from
         init = {} if resumes else plan.init
         starts = {part: checkpoint_of(source) for part, source in init.items()}
-        self.model = build_model(plan, self.tokenizers, starts=starts)
+        built: list[tuple[str, object]] = [*starts_of(plan)] if not resumes else []
+        self.model = build_model(plan, self.tokenizers, starts=starts, built=built)
+        if leaks := list(self.studies.leaks(built)):
+            raise RecipeError(plan.recipe.source, leaks)
         self.model.to(accelerator.device)
         if cut := self.studies.cut_reports(self.model):
             watcher.note(
@@ -101,6 +106,18 @@ class Job:
             names[name] = relative
         folder.update(tokenizers=names)
 
+    def learn(self, folder: RunFolder) -> None:
+        """Let annotators learn, or load what they learned when the run was here before.
+
+        The main process learns and the others load.
+        """
+        self.studies.knowledge.keep_in(folder.artefacts, writes=folder.writes)
+        if folder.writes:
+            folder.write_training(self.studies.provenance())
+            self.studies.learn(self.model)
+        self.accelerator.wait_for_everyone()
+        self.studies.learn(self.model)
+
     def run(self, folder: RunFolder, interrupts: Interrupts) -> None:
         """Train every stage that is not done, and test once with the best checkpoint."""
         common: dict[str, Any] = {
@@ -123,11 +140,11 @@ class Job:
             write_assessment(folder, assess(**common, split="test"))
 
 
-def listed_studies(plan: Plan) -> Studies:
+def listed_studies(plan: Plan, *, track: Track = untracked, device: str = "cpu") -> Studies:
     """Make a plan's studies; raises DataError where training, validation or test has none, or a
     study lacks what a run needs of it.
     """
-    studies = Studies(plan)
+    studies = Studies(plan, track=track, device=device)
     studies.check_whole()
     return studies
 
@@ -212,12 +229,40 @@ def check_selected(plan: Plan, metrics: Mapping[str, Metric], studies: Studies) 
 
 def checkpoint_of(source: str) -> Path:
     """Return the best checkpoint of the run that `init` names; raises RunError."""
+    return folder_of(source).best
+
+
+def folder_of(source: str) -> RunFolder:
+    """Return the run that `init` names; raises RunError."""
     if not source.startswith("run:"):
         raise RunError(
             f"init: '{source}' is no run; expected run:PATH (published weights are an option of "
             "the component: `weights`)"
         )
-    return RunFolder.open(source.removeprefix("run:")).best
+    return RunFolder.open(source.removeprefix("run:"))
+
+
+def starts_of(plan: Plan) -> Iterator[tuple[str, object]]:
+    """Return the runs that parts start from as holders of what those runs learned from.
+
+    One that was made before runs kept a record is let through: nothing is known against it.
+    """
+    for part, source in plan.init.items():
+        if (learned := folder_of(source).training) is not None:
+            yield f"init.{part}", StartedFrom(source, learned)
+
+
+@final
+class StartedFrom(HoldsArtefacts):
+    """A part that goes on from another run, which was trained on that run's studies."""
+
+    def __init__(self, source: str, learned: Provenance) -> None:
+        self.source = source
+        self.learned = learned
+
+    def artefacts(self) -> Sequence[Artefact]:
+        """Return the run."""
+        return [Artefact(f"'{self.source}'", self.learned)]
 
 
 def _entry(prediction: Prediction) -> dict[str, Any]:

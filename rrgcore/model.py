@@ -6,6 +6,7 @@ from typing import cast, final
 import torch
 from torch import nn
 
+from rrgcore.checkpoint import LeftOut
 from rrgcore.features import Features, Parts
 from rrgcore.interfaces import AlignmentObjective
 from rrgcore.types import Batch, Generated, Generation, Losses
@@ -20,6 +21,8 @@ class ReportModel(nn.Module):
     def __init__(self, *, parts: Parts, objectives: Mapping[str, AlignmentObjective]) -> None:
         super().__init__()
         self.parts = parts
+        self.left_out: tuple[LeftOut, ...] = ()
+        """What checkpoints name instead of holding it: published weights that nothing trains."""
         self.objectives = nn.ModuleDict(cast(Mapping[str, nn.Module], objectives))
         parts.adapter.bind(parts)
         for objective in objectives.values():

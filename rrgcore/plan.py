@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Any, Literal, cast, final
 
 from rrgcore.errors import Problem, RecipeError
 from rrgcore.recipe import Recipe
 from rrgcore.settings import DataSettings, EvaluationSettings, Split, StageSettings
 from rrgcore.types import Generation
+
+ORACLE = (
+    "Oracle: the model was given annotations made of the very reports that it predicts. These "
+    "scores are an upper bound, not a result."
+)
 
 
 @final
@@ -97,6 +102,14 @@ class Plan:
         roots += [self.text_encoder] if self.text_encoder else []
         for root in (*roots, *self.objectives.values()):
             yield from root.walk()
+
+    @property
+    def cautions(self) -> list[str]:
+        """Return what must be said beside every score of it."""
+        found = [cast(Any, self.dataset.cls).caution]
+        if self.data.oracle:
+            found.append(ORACLE)
+        return [caution for caution in found if caution]
 
     def stage_weights(self, stage: str) -> Mapping[str, float]:
         """Return the weights of the objectives that take part in a stage."""

@@ -7,6 +7,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar, final
 
+from accelerate import Accelerator
+
 from rrgcore.assembled import check_assembled
 from rrgcore.assess import Assessment, assess
 from rrgcore.build import build_model, make_metrics
@@ -33,10 +35,12 @@ from rrgcore.job import (
     in_a_line,
     listed_studies,
     make_accelerator,
+    starts_of,
 )
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered, discover
+from rrgcore.predicting import Written, find_images, predict_reports
 from rrgcore.pretrained import check_weights
 from rrgcore.processes import on_main
 from rrgcore.recipe import Recipe
@@ -50,7 +54,7 @@ from rrgcore.settings import Split
 from rrgcore.studies import Studies
 from rrgcore.supply import DataChecks
 from rrgcore.tokenizers import Tokenizers
-from rrgcore.watch import Watcher
+from rrgcore.watch import Watcher, tracking
 
 T = TypeVar("T")
 
@@ -119,7 +123,8 @@ class Session:
             texts = studies.dataset.check_data(progress=watcher.progress("opening images"))
             problems += [plan.problem("data", text) for text in texts]
         tokenizers = Tokenizers(plan, (lambda: studies.reports("train")) if studies else None)
-        model = collect("model", lambda: check_assembled(plan, tokenizers))
+        built: list[tuple[str, object]] = []
+        model = collect("model", lambda: check_assembled(plan, tokenizers, built))
         if model is not None and studies is not None:
             problems += studies.training_set_problems(model)
             for role, objectives in plan.loaders():
@@ -134,6 +139,9 @@ class Session:
             collect("model", lambda: check_weights(plan, model))
         for part, source in plan.init.items():
             collect(f"init.{part}", partial(checkpoint_of, source))
+        if studies is not None:
+            started = collect("init", lambda: list(starts_of(plan))) or []
+            problems += studies.leaks([*built, *started])
         if problems:
             raise RecipeError(self.recipe.source, list(dict.fromkeys(problems)))
         return plan
@@ -201,6 +209,7 @@ class Session:
             accelerator.wait_for_everyone()
             watcher.note(in_a_line(facts))
             try:
+                job.learn(folder)
                 job.run(folder, interrupts)
             except BaseException as error:
                 folder.update(state="stopped")
@@ -289,6 +298,28 @@ class Run:
             setattr(model.parts.encoder, name, tuple(values))
         return model.eval()
 
+    def _studies(self, accelerator: Accelerator, watcher: Watcher) -> Studies:
+        """Make its studies, whose annotators know what they learned in it."""
+        studies = Studies(self.plan, track=tracking(watcher), device=str(accelerator.device))
+        studies.knowledge.keep_in(self.folder.artefacts, writes=False)
+        return studies
+
+    def predict(
+        self, paths: Sequence[str | Path], *, watcher: Watcher | None = None
+    ) -> list[Written]:
+        """Write a report for each image file, those in folders included; it needs nothing but the
+        run folder. Raises DataError for a file that is no image.
+        """
+        accelerator = make_accelerator(self.plan)
+        return predict_reports(
+            plan=self.plan,
+            model=self.model().to(accelerator.device),
+            folder=self.folder,
+            paths=find_images([Path(path) for path in paths]),
+            accelerator=accelerator,
+            watcher=watcher or Watcher(),
+        )
+
     def evaluate(
         self,
         split: Split = "test",
@@ -302,7 +333,7 @@ class Run:
         """
         accelerator = make_accelerator(self.plan)
         self.folder.writes = accelerator.is_main_process
-        studies = Studies(self.plan)
+        studies = self._studies(accelerator, watcher or Watcher())
         named = [name for name in protocols if name not in self.plan.metrics]
         # who asks for clinical efficacy by name gets it by our own labeler
         labeler = "rules" if CLINICAL in named else None

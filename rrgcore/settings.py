@@ -79,6 +79,10 @@ class DataSettings:
     splits: Mapping[Split, str] = field(default_factory=dict)
     """Which of the data's splits plays a role, where it is not the one of that name."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    oracle: bool = False
+    """Whether the model may read annotations that were made of the very reports it is to predict:
+    an upper bound, and marked as one wherever its scores stand.
+    """
 
     def __post_init__(self) -> None:
         _at_least(1, self, "image_size", "batch_size", "min_word_count", "limit")
@@ -170,7 +174,7 @@ class EvaluationSettings:
     val_studies: int | None = None
     """Validate on the first so many studies only."""
     val_beams: int | None = None
-    """Beams while validating; those of `generation` when None."""
+    """Beams while validating, which then searches; as `generation` says when None."""
     baselines: bool = True
     probes: bool = True
     """Measure shuffled images, retrieval, masked words and patches on the test split after

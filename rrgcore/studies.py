@@ -1,20 +1,26 @@
 """A run's studies by the role they play, and the loaders that feed them to a model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 from rrgcore.augment import tell_never_mirrored, unfit
 from rrgcore.build import make_annotators, make_dataset
 from rrgcore.cleaning import is_empty
-from rrgcore.data import Collator, ImageCache, Loader, gather_annotations, truncated
+from rrgcore.data import Collator, ImageCache, Loader, truncated
 from rrgcore.errors import DataError, Problem, RecipeError
+from rrgcore.gathering import slug_of
 from rrgcore.interfaces import ChecksTrainingSet, Prepares
+from rrgcore.knowledge import Knowledge, find_leaks
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
+from rrgcore.provenance import Provenance
 from rrgcore.settings import AugmentSettings, Split
 from rrgcore.study import Study
-from rrgcore.supply import Dataset, KeepsRawReports
+from rrgcore.supply import Dataset, KeepsRawReports, Track, Workbench, untracked
 
+ADAPTER = "adapter"
+"""The slot of the model itself that prepares from studies; the others are objectives'."""
 ROLES: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -22,16 +28,29 @@ ROLES: tuple[Split, ...] = ("train", "val", "test")
 class Studies:
     """The studies of a plan: listed at once, annotated when a loader wants them so."""
 
-    def __init__(self, plan: Plan, dataset: Dataset | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        dataset: Dataset | None = None,
+        *,
+        track: Track = untracked,
+        device: str = "cpu",
+    ) -> None:
         self.plan = plan
         self.dataset = dataset or make_dataset(plan)
-        self._annotators = make_annotators(plan)
+        annotators = make_annotators(plan)
+        for annotator in annotators.values():
+            annotator.equip(Workbench(self.dataset.open, plan.seed, device, track))
+        self.knowledge = Knowledge(
+            dataset=self.dataset,
+            annotators=annotators,
+            training=lambda: self["train"],
+            oracle=plan.data.oracle,
+        )
         self._of: dict[Split, list[Study]] = {}
-        self._annotated: dict[Split, list[Study]] = {}
-        self._gathered: dict[Split, set[type]] = {}
-        """The kinds that the annotated studies of a role carry."""
+        self._known: dict[tuple[Split, bool], _Known] = {}
+        """What is known of the studies of a role, blind or not."""
         self._images = ImageCache(self.dataset, size=plan.data.image_size)
-        self._fitted: set[type] = set()
 
     def __getitem__(self, role: Split) -> list[Study]:
         """List the studies of a role; raises DataError when there are none."""
@@ -100,59 +119,81 @@ class Studies:
         prepares = _preparing(model, objectives)
         if role == "train":
             self._check_augment(prepares)
-        self._carrying(role, prepares, make=False)
+        self._carrying(role, prepares, training=role == "train", make=False)
+
+    def learn(self, model: ReportModel) -> None:
+        """Let the annotators that a run needs learn."""
+        for _, objectives in self.plan.loaders():
+            for component in _preparing(model, objectives).values():
+                self.knowledge.learn(component.annotations_read())
+
+    def leaks(self, components: Iterable[tuple[str, object]]) -> Iterator[Problem]:
+        """Find artefacts among components, and among annotators, that were learned from studies
+        which are to be predicted.
+        """
+        annotators = self.knowledge.annotators.items()
+        held = [(f"data.annotations.{slug_of(kind)}", each) for kind, each in annotators]
+        for address, text in find_leaks([*components, *held], [*self["val"], *self["test"]]):
+            yield self.plan.problem(address, text)
 
     def _carrying(
-        self, role: Split, prepares: Mapping[str, Prepares[Any]], *, make: bool = True
+        self,
+        role: Split,
+        prepares: Mapping[str, Prepares[Any]],
+        *,
+        training: bool,
+        make: bool = True,
     ) -> list[Study]:
         """List the studies of a role with every annotation that these components read.
 
-        Annotators learn from the training split, whichever split they are asked for.
+        Unless in training, what the model itself reads is made without their reports. What only an
+        objective reads, to be measured by, is not: no generated word depends on it.
         """
-        readers: dict[type, list[str]] = {}
+        readers: dict[bool, dict[type, list[str]]] = {True: {}, False: {}}
         for slot, component in prepares.items():
+            blind = not training and slot == ADAPTER
             for kind in component.annotations_read():
-                readers.setdefault(kind, []).append(slot)
-        if not readers:
-            return self[role]
-        known = self._annotated.get(role, self[role])
-        gathered = self._gathered.setdefault(role, set())
-        wanted = {kind: slots for kind, slots in readers.items() if kind not in gathered}
-        if not wanted:
-            return known
-        for kind in wanted:
-            if make and kind in self._annotators:
-                self._fit(kind)
-        ways = {
-            kind: "; and ".join(self.plan.without(slot, kind) for slot in slots)
-            for kind, slots in wanted.items()
-        }
-        found = gather_annotations(
-            self.dataset,
-            known,
-            tuple(wanted),
-            # what an annotator has made already, the studies carry
-            {kind: each for kind, each in self._annotators.items() if kind not in gathered},
-            make=make,
-            advice={kind: f"To do without it: {way}" for kind, way in ways.items()},
-        )
-        if make:
-            self._annotated[role] = found
-            gathered.update(wanted)
-        return found
+                readers[blind].setdefault(kind, []).append(slot)
+        # of a kind that both read, the model's is the one: it must not see more
+        whole = {k: slots for k, slots in readers[False].items() if k not in readers[True]}
+        studies = self[role]
+        for blind, wanted in ((False, whole), (True, readers[True])):
+            if wanted:
+                studies = self._with(role, studies, wanted, blind=blind, make=make)
+        return studies
 
-    def _fit(self, kind: type) -> None:
-        """Let an annotator learn from the training split, after those whose work it reads."""
-        if kind in self._fitted:
-            return
-        self._fitted.add(kind)
-        annotator = self._annotators[kind]
-        for needed in annotator.reads:
-            if needed in self._annotators:
-                self._fit(needed)
-        annotator.fit(
-            gather_annotations(self.dataset, self["train"], annotator.reads, self._annotators)
-        )
+    def _with(
+        self,
+        role: Split,
+        studies: Sequence[Study],
+        wanted: Mapping[type, Sequence[str]],
+        *,
+        blind: bool,
+        make: bool,
+    ) -> list[Study]:
+        """Add the annotations that are wanted, each made once for a role."""
+        known = self._known.setdefault((role, blind), _Known(self[role]))
+        missing = {kind: slots for kind, slots in wanted.items() if kind not in known.kinds}
+        if missing:
+            ways = {
+                kind: "; and ".join(self.plan.without(slot, kind) for slot in slots)
+                for kind, slots in missing.items()
+            }
+            gather = self.knowledge.blind if blind else self.knowledge.open
+            found = gather(
+                role,
+                known.studies,
+                tuple(missing),
+                make=make,
+                advice={kind: f"To do without it: {way}" for kind, way in ways.items()},
+            )
+            if not make:
+                return found
+            known.studies, known.kinds = found, known.kinds | missing.keys()
+        return [
+            study.annotated({kind: each[kind] for kind in wanted})
+            for study, each in zip(studies, known.studies, strict=True)
+        ]
 
     def loader(
         self,
@@ -168,14 +209,14 @@ class Studies:
     ) -> Loader:
         """Make a loader; the adapter and the objectives that are named prepare what they need.
 
-        Studies carry what these read. Raises DataError where one lacks it. In training, and then
-        alone, studies are augmented.
+        Studies carry what these read, the adapter's made without their reports unless in
+        `training`. Raises DataError where one lacks it. In training alone studies are augmented.
         """
         parts = model.parts
         prepares = _preparing(model, objectives)
         if training:
             self._check_augment(prepares)
-        studies = self._carrying(role, prepares)
+        studies = self._carrying(role, prepares, training=training)
         collate = Collator(
             images=self._images,
             mean=parts.encoder.mean,
@@ -239,6 +280,10 @@ class Studies:
             self["train"], model.parts.decoder.tokenizer, self.plan.data.max_report_tokens
         )
 
+    def provenance(self) -> Provenance:
+        """Record the training studies, for whoever uses what a run learned from them."""
+        return Provenance.of(self["train"], about=self.plan.dataset.name)
+
     def facts(self) -> Mapping[str, Any]:
         """Return what identifies the data, for run.json."""
         return {"dataset": self.plan.dataset.name, **self.dataset.fingerprint()}
@@ -247,10 +292,19 @@ class Studies:
 def _preparing(model: ReportModel, objectives: Sequence[str]) -> dict[str, Prepares[Any]]:
     """Return the components that work on raw studies, by slot."""
     components: dict[str, Any] = {
-        "adapter": model.parts.adapter,
+        ADAPTER: model.parts.adapter,
         **{f"objectives.{name}": model.objectives[name] for name in objectives},
     }
     return {slot: each for slot, each in components.items() if isinstance(each, Prepares)}
+
+
+@final
+@dataclass
+class _Known:
+    """Studies, and the kinds of annotation that were gathered for them."""
+
+    studies: list[Study]
+    kinds: frozenset[type] = frozenset()
 
 
 def _some(ids: Sequence[str], among: Sequence[Study]) -> str:

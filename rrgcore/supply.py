@@ -21,6 +21,9 @@ def untracked(items: Iterable[T], title: str, total: int) -> Iterator[T]:
     yield from items
 
 
+Track = Callable[[Iterable[Any], str, int], Iterator[Any]]
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Workbench:
@@ -32,7 +35,7 @@ class Workbench:
     """The run's: all chance comes from a generator made of it."""
     device: str = "cpu"
     """Where torch is to work."""
-    track: Callable[[Iterable[Any], str, int], Iterator[Any]] = untracked
+    track: Track = untracked
     """Pass items through, showing how far they are: items, title, how many."""
 
 
@@ -51,6 +54,9 @@ class Annotator(ABC):
     """Whether it tells what the study's own report says, so that it is no use where that is to be
     predicted: it reads it, or a file of what somebody else read in it.
     """
+
+    kept: ClassVar[bool] = True
+    """Whether a run keeps its annotations in a file; not those that cost nothing to make again."""
 
     def equip(self, bench: Workbench) -> None:  # noqa: B027  most need nothing
         """Take what is needed to look at images. Called before it learns, loads or annotates."""

@@ -1,7 +1,7 @@
 """A stage from start to end: log, evaluate, save, resume, stop."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, final
 
 import torch
@@ -167,7 +167,7 @@ class Trainer:
         evaluation, accelerator = self.plan.evaluation, self.accelerator
         generation = self.plan.generation
         if evaluation.val_beams is not None:
-            generation = replace(generation, beams=evaluation.val_beams)
+            generation = generation.with_beams(evaluation.val_beams)
         loader = self.studies.loader(
             self.model,
             "val",
@@ -204,7 +204,7 @@ class Trainer:
             state["best"] = found
             if self.folder.writes:
                 with written_whole(self.folder.checkpoint(course.name, "best")) as folder:
-                    save_model(folder, self.model)
+                    save_model(folder, self.model, self.model.left_out)
                     write_json(
                         folder / STATE,
                         {
@@ -257,7 +257,7 @@ class Trainer:
             return
         scaler = self.accelerator.scaler
         with written_whole(self.folder.checkpoint(course.name, "last")) as folder:
-            save_model(folder, self.model)
+            save_model(folder, self.model, self.model.left_out)
             write_json(
                 folder / STATE,
                 {

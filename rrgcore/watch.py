@@ -1,9 +1,10 @@
 """What a run tells whoever watches it: core never prints."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rrgcore.engine import Step
+from rrgcore.supply import Track
 
 T = TypeVar("T")
 
@@ -35,3 +36,12 @@ class Watcher:
     def progress(self, title: str) -> Callable[[int, int], None] | None:
         """Return what is told how many of how many are done, or None."""
         return None
+
+
+def tracking(watcher: Watcher) -> Track:
+    """Let what knows no watcher show how far it is."""
+
+    def track(items: Iterable[Any], title: str, total: int) -> Iterator[Any]:
+        return watcher.track(items, title, total)
+
+    return track

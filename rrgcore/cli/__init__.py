@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rrgcore import __version__
-from rrgcore.cli import comparing, data, evaluating, listing, running, scoring, showing
+from rrgcore.cli import comparing, data, evaluating, listing, predicting, running, scoring, showing
 from rrgcore.cli.options import is_main_process
 from rrgcore.errors import UserError
 
@@ -40,7 +40,7 @@ def _options(
     pass
 
 
-for group in (running, showing, listing, evaluating, scoring, comparing, data):
+for group in (running, showing, listing, evaluating, predicting, scoring, comparing, data):
     group.register(app)
 
 

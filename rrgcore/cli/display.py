@@ -78,7 +78,7 @@ class Display(Watcher):
         self.console.print(Text(name, style="bold"), soft_wrap=True)
         if about := plan.recipe.values.get("about"):
             self.note(" ".join(str(about).split()))
-        if caution := plan.dataset.cls.caution:  # type: ignore[attr-defined]
+        for caution in plan.cautions:
             self.note(caution)
 
     def note(self, text: str) -> None:
@@ -180,7 +180,7 @@ class Display(Watcher):
                 f"{key} {_figure(value)}" for key, value in probe.items() if key != "stage"
             )
             self.note(f"{name} (best of stage {probe['stage']}): {figures}")
-        if caution := plan.dataset.cls.caution:  # type: ignore[attr-defined]
+        for caution in plan.cautions:
             self.note(caution)
 
 

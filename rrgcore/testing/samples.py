@@ -45,8 +45,8 @@ def make_study(
 ) -> Study:
     """Make a study whose images a `FakeDataset` can open.
 
-    Unless `annotations` are given it carries core's own (RadGraph, Labels, NGrams, Boxes, …), read off
-    the report's words with the vocabulary of these samples.
+    Unless `annotations` are given it carries core's own (RadGraph, Labels, Boxes, …), read off the
+    report's words with the vocabulary of these samples.
     """
     return Study(
         id=id,

@@ -452,6 +452,9 @@ class OneSided(Dataset):
     def open(self, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
         return Ramps().open(image)
 
+    def knows_from_images(self, kind: type) -> bool:
+        return True
+
     def annotation(self, study: Study, kind: type) -> Any:
         return Gaze(0.5) if kind is Gaze else None
 

@@ -14,6 +14,7 @@ from torch import nn
 from rrgcore import load_recipe
 from rrgcore.checkpoint import (
     MODEL,
+    fingerprint_of,
     link_folder,
     load_model,
     load_optimizer,
@@ -23,7 +24,9 @@ from rrgcore.checkpoint import (
 )
 from rrgcore.errors import RunError
 from rrgcore.files import read_json, settle, write_text, written_whole
+from rrgcore.interfaces import Pretrained
 from rrgcore.plugins import Discovered
+from rrgcore.pretrained import left_out
 from rrgcore.session import Run
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -255,3 +258,88 @@ def test_a_damaged_record_is_named(text: str, tmp_path: Path) -> None:
 
     with pytest.raises(RunError, match=r"run.json is damaged"):
         read_json(tmp_path / "run.json")
+
+
+class Published(nn.Module, Pretrained):
+    """A module with weights from a file, some of them trained on."""
+
+    def __init__(self, weights: str | None) -> None:
+        super().__init__()
+        self.weights = weights
+        self.body = nn.Linear(3, 3, bias=False)
+        self.head = nn.Linear(3, 2, bias=False)
+        self.body.requires_grad_(False)
+
+    def load_weights(self) -> frozenset[str]:
+        assert self.weights is not None
+        with torch.no_grad():
+            self.body.weight.copy_(torch.load(self.weights)["body"])
+        return frozenset({"body.weight"})
+
+
+class Whole(nn.Module):
+    def __init__(self, weights: str | None) -> None:
+        super().__init__()
+        self.part = Published(weights)
+
+
+def published(path: Path, *, seed: int) -> str:
+    torch.manual_seed(seed)
+    torch.save({"body": torch.randn(3, 3)}, path)
+    return str(path)
+
+
+def with_left_out(tmp_path: Path) -> tuple[Path, Whole]:
+    model = Whole(published(tmp_path / "w.pt", seed=1))
+    out = left_out(model, [(model.part, model.part.load_weights())], started=[])
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    save_model(folder, model, out)
+    return folder, model
+
+
+def test_frozen_published_weights_are_named_and_not_held(tmp_path: Path):
+    folder, _ = with_left_out(tmp_path)
+    assert list(load_file(folder / "model.safetensors")) == ["part.head.weight"]
+
+
+def test_what_was_left_out_is_read_from_the_weights_again(tmp_path: Path):
+    folder, model = with_left_out(tmp_path)
+    other = Whole(str(tmp_path / "w.pt"))
+    load_model(folder, other)
+    assert torch.equal(other.part.body.weight, model.part.body.weight)
+    assert torch.equal(other.part.head.weight, model.part.head.weight)
+
+
+def test_other_weights_under_the_same_name_are_refused(tmp_path: Path):
+    folder, _ = with_left_out(tmp_path)
+    other = Whole(published(tmp_path / "w.pt", seed=2))
+    with pytest.raises(RunError, match=r"those here now are others \(expected the fingerprint"):
+        load_model(folder, other)
+
+
+def test_a_part_that_starts_from_such_a_run_reads_them_too(tmp_path: Path):
+    model = Whole(published(tmp_path / "w.pt", seed=1))
+    holder = nn.Module()
+    holder.parts = nn.Module()
+    holder.parts.decoder = model.part
+    out = left_out(holder, [(model.part, model.part.load_weights())], started=[])
+    save_model(tmp_path, holder, out)
+    other = Published(str(tmp_path / "w.pt"))
+    load_part(tmp_path, "decoder", other)
+    assert torch.equal(other.body.weight, model.part.body.weight)
+
+
+def test_what_is_trained_or_started_from_a_run_is_held(tmp_path: Path):
+    model = Whole(published(tmp_path / "w.pt", seed=1))
+    names = model.part.load_weights()
+    assert left_out(model, [(model.part, names)], started=[model.part]) == ()
+    model.part.body.requires_grad_(True)
+    assert left_out(model, [(model.part, names)], started=[]) == ()
+
+
+def test_a_fingerprint_tells_values_types_and_names():
+    ones = {"a": torch.ones(4)}
+    others = [{"b": torch.ones(4)}, {"a": torch.ones(4).half()}, {"a": torch.ones(2, 2)}]
+    others += [{"a": torch.tensor([1.0, 1, 1, 1.001])}, {"a": torch.ones(4).bfloat16()}]
+    assert len({fingerprint_of(each) for each in [ones, *others]}) == 6

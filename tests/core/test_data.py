@@ -15,11 +15,11 @@ from rrgcore.data import (
     Collator,
     ImageCache,
     Loader,
-    gather_annotations,
     study_rng,
     truncated,
 )
 from rrgcore.errors import DataError
+from rrgcore.gathering import gather_annotations
 from rrgcore.interfaces import Prepares
 from rrgcore.plugins import Discovered
 from rrgcore.study import ImageRef, Study

@@ -42,6 +42,7 @@ def test_a_finished_run_folder_is_complete(finished: Run) -> None:
         "checkpoints/best/model.safetensors",
         "checkpoints/best/state.json",
         "tokenizers/words/words.json",
+        "artefacts/training.json",
         "recipe.yaml",
         "run.json",
         "metrics.jsonl",

@@ -1,0 +1,218 @@
+"""What a run knows of its studies: learned from the training split, kept, and blind where reports
+are to be predicted.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast, final
+
+from rrgcore.annotations import Annotation
+from rrgcore.errors import DataError
+from rrgcore.files import write_json, write_text, written_whole
+from rrgcore.gathering import NOTHING, gather_annotations, list_annotations, slug_of
+from rrgcore.provenance import Artefact, Provenance
+from rrgcore.study import Study
+from rrgcore.supply import Annotator, Dataset, HoldsArtefacts, learns
+
+LEARNED = "learned.json"
+"""Beside what an annotator saved: the studies that it learned from."""
+
+
+@final
+class Knowledge:
+    """Annotators that learn from the training split alone, and what they say of any study.
+
+    A study whose report is to be predicted is shown to them without it (`blind`), and without what
+    the data knows of it, but for what was made of images alone: what a model reads at test time it
+    could read of a new image. `oracle` lets them see everything, for an upper bound.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: Dataset,
+        annotators: Mapping[type, Annotator],
+        training: Callable[[], Sequence[Study]],
+        oracle: bool = False,
+    ) -> None:
+        self.dataset = dataset
+        self.annotators = annotators
+        self.oracle = oracle
+        self._training = training
+        self._fitted: set[type] = set()
+        self._folder: Path | None = None
+        self._writes = False
+
+    def keep_in(self, folder: Path, *, writes: bool) -> None:
+        """Load what was learned from a run's folder of artefacts, and save there what is not."""
+        self._folder, self._writes = folder, writes
+
+    def learn(self, kinds: Iterable[type]) -> None:
+        """Let the annotators of these kinds learn, after those whose work they read."""
+        for kind in kinds:
+            if kind not in self.annotators or kind in self._fitted:
+                continue
+            annotator = self.annotators[kind]
+            self.learn(annotator.reads)
+            self._fitted.add(kind)
+            if learns(annotator):
+                self._learn(kind, annotator)
+
+    def _learn(self, kind: type, annotator: Annotator) -> None:
+        folder = self._folder and self._folder / slug_of(kind)
+        if folder is not None and (folder / LEARNED).is_file():
+            annotator.load(folder)
+            return
+        studies = self.open("train", self._training(), annotator.reads)
+        annotator.fit(studies)
+        if folder is not None and self._writes:
+            with written_whole(folder) as unfinished:
+                annotator.save(unfinished)
+                learned = Provenance.of(studies).to_json()
+                write_json(unfinished / LEARNED, {"by": annotator.fingerprint(), **learned})
+
+    def open(
+        self,
+        role: str,
+        studies: Sequence[Study],
+        kinds: Sequence[type],
+        *,
+        make: bool = True,
+        advice: Mapping[type, str] = NOTHING,
+    ) -> list[Study]:
+        """Return whole studies with annotations of these kinds; raises DataError for one that lacks
+        any. Unless `make`, annotators are not asked.
+        """
+        if make:
+            self.learn(kinds)
+        return gather_annotations(
+            self.dataset,
+            studies,
+            kinds,
+            self.annotators,
+            make=make,
+            advice=advice,
+            annotate=partial(self._annotate, role),
+        )
+
+    def blind(
+        self,
+        role: str,
+        studies: Sequence[Study],
+        kinds: Sequence[type],
+        *,
+        make: bool = True,
+        advice: Mapping[type, str] = NOTHING,
+    ) -> list[Study]:
+        """Return the studies with annotations of these kinds as they would be of images alone.
+
+        Raises DataError for a kind that only reports can tell.
+        """
+        if self.oracle:
+            return self.open(role, studies, kinds, make=make, advice=advice)
+        for kind in kinds:
+            if (reason := self.only_from_reports(kind)) is not None:
+                raise DataError(reason)
+        if make:
+            self.learn(kinds)
+        known = gather_annotations(
+            self.dataset,
+            [self._without_report(study) for study in studies],
+            kinds,
+            self.annotators,
+            make=make,
+            advice=advice,
+            annotate=partial(self._annotate, f"{role}-blind"),
+        )
+        made = [kind for kind in kinds if make or kind not in self.annotators]
+        return [
+            study.annotated({kind: shown[kind] for kind in made})
+            for study, shown in zip(studies, known, strict=True)
+        ]
+
+    def only_from_reports(self, kind: type) -> str | None:
+        """Say why annotations of a kind are no use where reports are to be predicted, or None."""
+        slug = slug_of(kind)
+        if kind not in self.annotators:
+            if self.dataset.knows_from_images(kind):
+                return None
+            return (
+                f"the data's {slug} were made of the reports, as far as it says, and reports are "
+                f"what is to be predicted.\nName an annotator that looks at the images: "
+                f"data.annotations.{slug}. To give the model the truth, as an upper bound: "
+                "data.oracle=true"
+            )
+        annotator = self.annotators[kind]
+        if annotator.from_report:
+            return (
+                f"the {slug} come from {type(annotator).__name__}, which tells what the report "
+                "says, and the report is what is to be predicted.\nName an annotator that looks at "
+                f"the images: data.annotations.{slug}. To give the model the truth, as an upper "
+                "bound: data.oracle=true"
+            )
+        return next(filter(None, map(self.only_from_reports, annotator.reads)), None)
+
+    def _without_report(self, study: Study) -> Study:
+        allowed = {
+            kind: value
+            for kind, value in study.annotations.items()
+            if kind not in self.annotators and self.dataset.knows_from_images(kind)
+        }
+        return replace(study, report=None, annotations=allowed)
+
+    def _annotate(self, role: str, annotator: Annotator, studies: Sequence[Study]) -> list[Any]:
+        """Ask an annotator, or read what it answered when the run was here before."""
+        if self._folder is None or not annotator.kept:
+            return list_annotations(annotator, studies)
+        kind = cast(type[Annotation], annotator.writes)
+        path = self._folder / slug_of(kind) / f"{role}.jsonl"
+        if path.is_file():
+            entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            if [entry["id"] for entry in entries] == [study.id for study in studies]:
+                return [kind.from_json(entry["value"]) for entry in entries]
+        made = list_annotations(annotator, studies)
+        if self._writes and len(made) == len(studies) and None not in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, "".join(map(_line, studies, made)))
+        return made
+
+
+def find_leaks(
+    components: Iterable[tuple[str, object]], held_out: Sequence[Study]
+) -> Iterator[tuple[str, str]]:
+    """Find artefacts that were learned from studies which are to be predicted, or do not say from
+    which: the address of who holds one, and what is wrong.
+    """
+    for address, component in components:
+        artefacts = component.artefacts() if isinstance(component, HoldsArtefacts) else ()
+        for artefact in artefacts:
+            if (text := leak(artefact, held_out)) is not None:
+                yield address, text
+
+
+def leak(artefact: Artefact, held_out: Sequence[Study]) -> str | None:
+    """Say what is wrong with an artefact where these studies are to be predicted, or None."""
+    learned = artefact.learned_from
+    if learned is None:
+        if artefact.trusted:
+            return None
+        return (
+            f"{artefact.name} does not say which studies it was learned from, so that nobody knows "
+            "whether it saw the reports that are to be predicted. If you know that it did not, say "
+            "`trusted: true`"
+        )
+    seen = learned.seen(held_out)
+    if not seen:
+        return None
+    others = f" and {len(seen) - 1:,} more" if len(seen) > 1 else ""
+    return (
+        f"{artefact.name} was learned from '{seen[0]}'{others} of the studies that are to be "
+        "predicted. Learn it again, from training studies alone"
+    )
+
+
+def _line(study: Study, value: Annotation) -> str:
+    return json.dumps({"id": study.id, "value": value.to_json()}, ensure_ascii=False) + "\n"
