@@ -22,6 +22,7 @@ from rrgcore.plan import Plan
 from rrgcore.provenance import Artefact, Provenance
 from rrgcore.resolve import weigh
 from rrgcore.scoring import Metric, Pair
+from rrgcore.scoring.cautions import MARK, ORACLE
 from rrgcore.scoring.scorecard import fit_metrics, flat, score, selected
 from rrgcore.studies import ROLES, Studies
 from rrgcore.supply import HoldsArtefacts, Track, untracked
@@ -154,7 +155,8 @@ def write_assessment(folder: RunFolder, found: Assessment) -> None:
     theirs).
     """
     suffix = "" if found.split == "test" else f"-{found.split}"
-    predictions = [_entry(prediction) for prediction in found.predictions]
+    mark = {MARK: True} if ORACLE in found.cautions else {}
+    predictions = [_entry(prediction) | mark for prediction in found.predictions]
     folder.write_lines(PREDICTIONS.replace(".", f"{suffix}."), predictions)
     folder.write_json(SCORES.replace(".", f"{suffix}."), found.to_json())
 

@@ -6,13 +6,9 @@ from typing import Any, Literal, cast, final
 
 from rrgcore.errors import Problem, RecipeError
 from rrgcore.recipe import Recipe
+from rrgcore.scoring.cautions import ORACLE
 from rrgcore.settings import DataSettings, EvaluationSettings, Split, StageSettings
 from rrgcore.types import Generation
-
-ORACLE = (
-    "Oracle: the model was given annotations made of the very reports that it predicts. These "
-    "scores are an upper bound, not a result."
-)
 
 
 @final

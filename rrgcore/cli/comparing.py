@@ -67,8 +67,10 @@ def compare(
     Each system is tested against the first. Runs that differ in their seed alone are one system.
     """
     from rich.console import Console
+    from rich.text import Text
 
     from rrgcore.cli.cards import print_comparison, print_published
+    from rrgcore.scoring.cautions import cautions_of
     from rrgcore.scoring.comparison import compare as put_side_by_side
     from rrgcore.scoring.judging import training_reports
     from rrgcore.scoring.published import published_tables
@@ -103,8 +105,14 @@ def compare(
         tell=teller(Console(stderr=True, quiet=as_json)),
     )
     tables = published_tables(plugins.registry, dataset, [pair.id for pair in found[0].runs[0]])
+    cautions = {
+        text: [str(path) for path in systems if text in cautions_of(path)]
+        for path in systems
+        for text in cautions_of(path)
+    }
     answer = {
         **comparison.to_json(),
+        "cautions": cautions,
         "as printed": [{**asdict(table), "as printed": True} for table in tables],
     }
     write_json(out, answer)
@@ -113,6 +121,9 @@ def compare(
         return
     console = Console(highlight=False)
     print_comparison(console, comparison)
+    for text, whose in cautions.items():
+        some = "" if len(whose) == len(systems) else f"{', '.join(whose)}: "
+        console.print(Text(f"{some}{text}"), soft_wrap=True)
     print_published(console, tables)
 
 

@@ -56,6 +56,7 @@ def score(
     from rich.text import Text
 
     from rrgcore.cli.cards import print_card
+    from rrgcore.scoring.cautions import cautions_of
     from rrgcore.scoring.judging import read_pairs, score_pairs, training_reports, with_words
 
     registry = find_plugins(plugin, no_plugin).registry
@@ -70,7 +71,8 @@ def score(
     scored = with_words(read.pairs)
     left = len(read.pairs) - len(scored)
     counts = {"pairs": len(scored), "paired by": read.by, "without reference": left}
-    found = {**counts, **card.to_json()}
+    cautions = cautions_of(hypotheses)
+    found = {**counts, **({"cautions": cautions} if cautions else {}), **card.to_json()}
     write_json(out, found)
     if as_json:
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
@@ -84,3 +86,5 @@ def score(
         console.print(
             "Baselines and leakage need the training reports: --train FILE", soft_wrap=True
         )
+    for caution in cautions:
+        console.print(Text(caution), soft_wrap=True)

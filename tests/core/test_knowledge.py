@@ -13,9 +13,11 @@ import pytest
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 from rrgcore import Component, hookimpl, load_recipe, load_run
 from rrgcore.annotations import Labels, Probabilities
+from rrgcore.cli import app
 from rrgcore.errors import DataError, RecipeError
 from rrgcore.interfaces import Adapter, Prepares
 from rrgcore.knowledge import Knowledge, leak
@@ -240,6 +242,9 @@ def test_an_oracle_is_let_through_and_says_so_wherever_scores_stand(
     oracle = session(found, "data.annotations={labels: reader}", "data.oracle=true")
     done = oracle.run(tmp_path / "run")
     assert any(text.startswith("Oracle: the model was given") for text in done.scores["cautions"])
+    for command in (["score", f"{done.path}/predictions.jsonl"], ["compare", str(done.path)]):
+        said = CliRunner().invoke(app, [*command, "-p", "13a"])
+        assert "These scores are an upper bound, not a result." in said.output
     Image.fromarray(np.full((8, 8), 9, np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="tells what the report says"):
         done.predict([tmp_path / "a.png"])
