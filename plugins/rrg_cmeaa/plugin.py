@@ -13,7 +13,7 @@ def rrg_components() -> Iterable[Component]:
             "adapter",
             "cmeaa",
             "rrg_cmeaa.adapter:CmEAA",
-            "observations enhance the visual tokens, and a global alignment is added (CmEAA, eq. 4)",
+            "observations enhance visual tokens, a global alignment is added (CmEAA, eq. 4)",
         ),
         Component(
             "part",
