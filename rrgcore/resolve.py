@@ -87,6 +87,7 @@ def weigh(model: ReportModel) -> list[Weight]:
         ]
     seen: set[int] = set()
     of_twins = {id(p) for _, twin in twins for p in twin.parameters()}
+    of_twins -= {id(p) for p in parts.parameters()}  # what is frozen, a twin shares
     weights: list[Weight] = []
     for part, module in (*named, *twins):
         trainable = frozen = 0

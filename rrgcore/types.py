@@ -6,6 +6,7 @@ encoder, `e` width the decoder reads, `k` joint space, `m` gathered items, `h w`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from math import inf
 from typing import Any, final
 
 import torch
@@ -129,7 +130,7 @@ class Decoded:
 @final
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How reports are searched for."""
+    """How reports are written: searched for, or drawn."""
 
     beams: int = 3
     max_new_tokens: int = 100
@@ -137,9 +138,30 @@ class Generation:
     length_penalty: float = 1.0
     """A text of n tokens, the end included, is ranked by its log-probability over n to this."""
     repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    """No run of so many tokens is written twice; 0 allows every repetition."""
+    early_stopping: bool = False
+    """Stop once as many texts are finished as there are beams, though a better one may come."""
+    sample: bool = False
+    """Draw each token instead of searching; needs `beams: 1`."""
+    temperature: float = 1.0
+    """Divides the logits that are sampled from."""
+    top_k: int = 0
+    """Sample from so many of the likeliest tokens; 0 means all of them."""
+    top_p: float = 1.0
+    """Sample from the fewest likeliest tokens whose probabilities add up to this."""
+    seed: int = 0
+    """Of sampling."""
 
     def __post_init__(self) -> None:
-        for name, least in (("beams", 1), ("max_new_tokens", 1), ("min_new_tokens", 0)):
+        for name, least in (
+            ("beams", 1),
+            ("max_new_tokens", 1),
+            ("min_new_tokens", 0),
+            ("no_repeat_ngram", 0),
+            ("top_k", 0),
+            ("seed", 0),
+        ):
             if (value := getattr(self, name)) < least:
                 raise ValueError(f"`{name}` is {value}; expected at least {least}")
         if self.min_new_tokens > self.max_new_tokens:
@@ -147,10 +169,22 @@ class Generation:
                 f"`min_new_tokens` is {self.min_new_tokens}, which is more than `max_new_tokens`, "
                 f"{self.max_new_tokens}"
             )
-        if not self.repetition_penalty > 0:
+        for name in ("repetition_penalty", "temperature"):
+            if not 0 < (value := getattr(self, name)) < inf:
+                raise ValueError(f"`{name}` is {value}; expected a number above 0")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"`top_p` is {self.top_p}; expected a number above 0 and at most 1")
+        if self.seed >= 2**63:
+            raise ValueError(f"`seed` is {self.seed}; expected less than 2^63")
+        if self.sample and self.beams > 1:
             raise ValueError(
-                f"`repetition_penalty` is {self.repetition_penalty}; expected a number above 0"
+                f"`sample` draws one text and `beams` is {self.beams}: set beams: 1 to sample, or "
+                "sample: false to search"
             )
+
+    def with_beams(self, beams: int) -> "Generation":
+        """Return a search with so many beams, whether this samples or not."""
+        return replace(self, beams=beams, sample=False)
 
 
 @final

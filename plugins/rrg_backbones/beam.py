@@ -47,9 +47,9 @@ def beam_search(
 
     Semantics are those of Hugging Face's beam search: 2k candidates a step, of which those that end
     and are among the best k are finished; a study is done when k are finished and the best that is
-    still being written, scored as if it ended now, is no better than the worst of them. The
-    repetition penalty multiplies the log-probability of words that were written already. The
-    log-probabilities returned are the model's own: not penalised, over its whole vocabulary.
+    still being written, scored as if it ended now, is no better than the worst of them (which
+    `early_stopping` does not wait for). The log-probabilities returned are the model's own: not
+    penalised, over its whole vocabulary.
     """
     device = first.device
     finished = [Finished(most=generation.beams) for _ in first]
@@ -62,10 +62,8 @@ def beam_search(
     tokens = first
     for length in range(1, generation.max_new_tokens + 1):
         logprobs = writer.step(tokens).float().log_softmax(-1)
-        allowed = _penalise(logprobs, beams.ids.flatten(0, 1), generation.repetition_penalty)
-        allowed[:, forbidden] = -torch.inf
-        if length <= generation.min_new_tokens:
-            allowed[:, end] = -torch.inf
+        written = beams.ids.flatten(0, 1)
+        allowed = constrain(logprobs, written, end=end, forbidden=forbidden, generation=generation)
         candidates, parents = beams.extend(logprobs, allowed, count=2 * generation.beams)
         ended = candidates.ids[..., -1] == end
         scale = length**generation.length_penalty
@@ -77,6 +75,8 @@ def beam_search(
         order = running.totals.argsort(dim=1, descending=True, stable=True)[:, : generation.beams]
         beams, parents = running.gather(order), parents.gather(1, order)
         hopes = (beams.totals[:, 0] / scale).tolist()
+        if generation.early_stopping:
+            hopes = [-torch.inf] * len(hopes)
         going = [row for row, hope in enumerate(hopes) if not finished[alive[row]].beat(hope)]
         if last or not going:
             break
@@ -90,6 +90,30 @@ def beam_search(
             writer.select(rows)
         tokens = beams.ids[..., -1].flatten()
     return [texts.best for texts in finished]
+
+
+def constrain(
+    logprobs: Float[Tensor, "r vocab"],
+    written: Int[Tensor, "r t"],
+    *,
+    end: int,
+    forbidden: Sequence[int],
+    generation: Generation,
+) -> Float[Tensor, "r vocab"]:
+    """Return what each row may go on with: minus infinity where it may not.
+
+    The repetition penalty multiplies the log-probability of tokens that were written already. A row
+    whose every continuation would repeat an n-gram ends, however short it is.
+    """
+    allowed = _penalise(logprobs, written, generation.repetition_penalty)
+    allowed[:, forbidden] = -torch.inf
+    if written.shape[1] < generation.min_new_tokens:
+        allowed[:, end] = -torch.inf
+    if 0 < generation.no_repeat_ngram <= written.shape[1]:
+        _forbid_repeats(allowed, written, generation.no_repeat_ngram)
+        stuck = allowed.amax(1) == -torch.inf
+        allowed[stuck, end] = logprobs[stuck, end]
+    return allowed
 
 
 @final
@@ -163,3 +187,13 @@ def _penalise(
     if penalty == 1.0:
         return logprobs.clone()
     return logprobs.scatter(1, written, logprobs.gather(1, written) * penalty)
+
+
+def _forbid_repeats(
+    allowed: Float[Tensor, "r vocab"], written: Int[Tensor, "r t"], size: int
+) -> None:
+    """Forbid, in place, the last token of each n-gram that begins as the text now ends."""
+    grams = written.unfold(1, size, 1)
+    begun = written[:, written.shape[1] - size + 1 :]
+    rows, places = (grams[..., :-1] == begun[:, None]).all(-1).nonzero(as_tuple=True)
+    allowed[rows, grams[rows, places, -1]] = -torch.inf

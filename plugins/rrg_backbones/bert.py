@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from rrg_backbones.beam import Writer, beam_search
 from rrg_backbones.init import reset
+from rrg_backbones.sampling import sample_texts
 from rrg_backbones.weights import set_parameters
 from rrg_backbones.weights_bert import read_bert
 from rrgcore.api import (
@@ -106,7 +107,8 @@ class Bert(Decoder, TextGivenImage, EmbedsTokens, Attends, CrossModal, Pretraine
     @torch.no_grad()
     def generate(self, visual: Visual, generation: Generation) -> list[Generated]:
         """Write reports of at most `max_tokens` tokens, without special tokens or unknown words."""
-        found = beam_search(
+        write = sample_texts if generation.sample else beam_search
+        found = write(
             _Writer(self, visual),
             torch.full((len(visual.tokens),), self._start, device=visual.tokens.device),
             end=self.tokenizer.sep_id,

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from rrg_backbones.stem import ConvStem, LinearStem
 from rrg_backbones.weights import set_parameters
-from rrg_backbones.weights_vit import pixel_statistics, read_vit
+from rrg_backbones.weights_timm import pixel_statistics
+from rrg_backbones.weights_vit import FAMILY, read_vit
 from rrgcore.api import (
     CrossModal,
     Encoded,
@@ -64,7 +65,7 @@ class ViT(VisualEncoder, ImageGivenText, CrossModal, Pretrained, MayLack):
         self.grid = (side, side)
         self.patch_size = patch_size
         self.weights = weights
-        self.mean, self.std = pixel_statistics(weights)
+        self.mean, self.std = pixel_statistics(weights, family=FAMILY)
         self.trunk = trunk
         self.cross_trunk = cross_trunk
         self.stem = _STEMS[stem](patch_size=patch_size, dim=self.dim)

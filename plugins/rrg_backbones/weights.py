@@ -152,14 +152,22 @@ def check_trunk(
             f"this trunk is a {type(trunk).__name__}"
         )
     theirs = {"norm": norm, **{key: size for key, size in found.items() if size is not None}}
-    differ = {key: value for key, value in theirs.items() if getattr(trunk, key) != value}
+    ours = {key: getattr(trunk, key) for key in theirs}
+    check_sizes(checkpoint.name, theirs, ours, place="the trunk")
+    return trunk
+
+
+def check_sizes(
+    name: str, theirs: Mapping[str, object], ours: Mapping[str, object], *, place: str
+) -> None:
+    """Raise WeightsError, with the options to set, where weights have other sizes than ours."""
+    differ = {key: value for key, value in theirs.items() if ours[key] != value}
     if differ:
         raise WeightsError(
-            f"the weights '{checkpoint.name}' have {_listed(differ)}; "
-            f"the trunk has {_listed({key: getattr(trunk, key) for key in differ})}. "
-            f"Set {_listed(differ)} in the trunk"
+            f"the weights '{name}' have {_listed(differ)}; "
+            f"{place} has {_listed({key: ours[key] for key in differ})}. "
+            f"Set {_listed(differ)} in {place}"
         )
-    return trunk
 
 
 def _listed(options: Mapping[str, object]) -> str:

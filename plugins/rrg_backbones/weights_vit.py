@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -12,45 +10,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rrg_backbones.stem import LinearStem
-from rrg_backbones.weights import (
-    Checkpoint,
-    Names,
-    check_trunk,
-    looks_local,
-    read_checkpoint,
-    read_json,
-)
+from rrg_backbones.weights import Checkpoint, Names, check_trunk, looks_local
+from rrg_backbones.weights_timm import read_published
 from rrgcore.api import WeightsError
-from rrgcore.errors import did_you_mean
 
-Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
+FAMILY = "vit*"
+"""Of timm's names."""
 
 _HEADS = ("head.", "classifier.", "pooler.", "pre_logits.", "mask_token", "decoder.")
-
-
-def pixel_statistics(weights: str | None) -> Statistics:
-    """Return the mean and deviation that weights want pixels normalised with, or 0.5."""
-    found: tuple[Any, Any] = (None, None)
-    if weights is not None and (folder := _folder(weights)) is not None:
-        config = read_json(folder / "config.json")
-        config = config.get("pretrained_cfg", config)
-        processor = read_json(folder / "preprocessor_config.json")
-        found = (
-            config.get("mean", processor.get("image_mean")),
-            config.get("std", processor.get("image_std")),
-        )
-    elif weights is not None and (published := _published(weights)) is not None:
-        found = (published.mean, published.std)
-    mean, std = (_three(values) for values in found)
-    return mean, std
 
 
 def read_vit(
     weights: str, *, trunks: Mapping[str, nn.Module], stem: nn.Module, grid: tuple[int, int]
 ) -> dict[str, Tensor]:
     """Return values for our parameters; raises WeightsError unless weights are there and fit."""
-    published = None if _folder(weights) else _published(weights)
-    checkpoint = read_checkpoint(weights, hub_name=published and published.hf_hub_id)
+    checkpoint = read_published(weights, family=FAMILY)
     names = Names(checkpoint, rename=_as_timm)
     projection = names.take("patch_embed.proj.weight")
     patch_size = projection.shape[-1]
@@ -171,34 +145,3 @@ def _heads(checkpoint: Checkpoint) -> int | None:
     with torch.device("meta"):
         model = timm.create_model(architecture, pretrained=False, **arguments)
     return int(model.blocks[0].attn.num_heads)
-
-
-def _folder(weights: str) -> Path | None:
-    path = Path(weights).expanduser()
-    if path.is_file():
-        return path.parent
-    return path if path.is_dir() else None
-
-
-def _published(weights: str) -> Any:
-    """Return timm's record of a published model, or None where it is not one of timm's names."""
-    name = weights.removeprefix("timm/")
-    if looks_local(weights) or "/" in name:
-        return None
-    import timm  # takes seconds: only where one of its names is given
-
-    try:
-        record = timm.get_pretrained_cfg(name, allow_unregistered=False)
-    except RuntimeError as error:
-        near = did_you_mean(name, timm.list_pretrained("vit*"))
-        raise WeightsError(f"timm has no weights called '{name}'.{near}") from error
-    if not (record and record.hf_hub_id):
-        raise WeightsError(f"timm has the model '{name}', and no weights of it on the hub")
-    return record
-
-
-def _three(values: Any) -> tuple[float, float, float]:
-    if values is None:
-        return (0.5, 0.5, 0.5)
-    red, green, blue = (float(value) for value in values)
-    return (red, green, blue)

@@ -24,6 +24,7 @@ from rrgcore.types import Decoded, Generated, Generation, Tokens, Visual
 VISUAL_TOKENS = 6
 SHORT = Generation(beams=1, max_new_tokens=6)
 SEARCH = Generation(beams=2, max_new_tokens=5, min_new_tokens=2)
+SAMPLE = Generation(beams=1, sample=True, max_new_tokens=6)
 
 
 def check_decoder(s: Subject) -> None:
@@ -141,7 +142,7 @@ def _check_absent_tokens(s: Subject, decoder: Decoder, visual: Visual, report: T
 
 def _check_generate(s: Subject, decoder: Decoder, visual: Visual) -> None:
     decoder.eval()
-    for generation in (SHORT, SEARCH):
+    for generation in (SHORT, SEARCH, SAMPLE):
         with s.trying(f"generate with {generation}"):
             first, second = (decoder.generate(visual, generation) for _ in range(2))
             alone = decoder.generate(_rows(visual, torch.tensor([0])), generation)
@@ -156,9 +157,12 @@ def _check_generate(s: Subject, decoder: Decoder, visual: Visual) -> None:
         s.expect(
             [text.ids for text in first] == [text.ids for text in second],
             "generate writes something else the second time, in eval: search, or sample from a "
-            "generator of your own",
+            "generator of your own, seeded with `generation.seed`",
         )
-        s.expect(alone[0].ids == first[0].ids, "generate writes something else beside other rows")
+        s.expect(
+            generation.sample or alone[0].ids == first[0].ids,
+            "generate writes something else beside other rows",
+        )
         for text in first:
             _check_generated(s, decoder, text, generation)
     s.expect(not decoder.training, "generate leaves the decoder in training mode")

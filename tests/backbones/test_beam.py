@@ -114,6 +114,15 @@ def test_finished_studies_leave_the_batch():
     assert everywhere.steps < 10
 
 
+def test_early_stopping_does_not_wait_for_a_better_text():
+    patient, early = Table(20), Table(20)
+    best = search(patient, beams=3, length_penalty=2.0, max_new_tokens=12)
+    soon = search(early, beams=3, length_penalty=2.0, max_new_tokens=12, early_stopping=True)
+    assert early.rows < patient.rows
+    assert all(a.score <= b.score for a, b in zip(soon, best, strict=True))
+    assert any(a.score < b.score for a, b in zip(soon, best, strict=True))
+
+
 def test_forbidden_tokens_are_never_written():
     table = Table(6)
     table.logits[..., 2] += 10.0

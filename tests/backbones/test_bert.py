@@ -157,10 +157,20 @@ def test_writing_with_a_cache_is_writing_without_one(bert):
             ids.append(token)
 
 
-def test_writing_twice_writes_the_same(bert):
+@pytest.mark.parametrize("options", [{"beams": 3}, {"beams": 1, "sample": True}])
+def test_writing_twice_writes_the_same(bert, options):
     visual = Visual(make_image(studies=3).tokens)
-    generation = Generation(beams=3, max_new_tokens=8, min_new_tokens=3)
+    generation = Generation(max_new_tokens=8, min_new_tokens=3, **options)
     assert bert.generate(visual, generation) == bert.generate(visual, generation)
+
+
+def test_sampled_reports_are_other_ones_and_as_long_as_there_are_positions():
+    bert = make_bert(max_tokens=6)
+    bert.head.bias.data[bert.tokenizer.sep_id] = -50.0
+    visual = Visual(make_image(studies=3).tokens)
+    drawn = [bert.generate(visual, Generation(beams=1, sample=True, seed=seed)) for seed in (0, 1)]
+    assert {len(text.ids) for text in (*drawn[0], *drawn[1])} == {6}
+    assert [text.ids for text in drawn[0]] != [text.ids for text in drawn[1]]
 
 
 def test_a_study_is_written_the_same_in_any_batch():

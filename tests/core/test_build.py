@@ -18,6 +18,7 @@ from rrgcore.checkpoint import load_part, save_model
 from rrgcore.errors import RecipeError, RunError
 from rrgcore.model import ReportModel
 from rrgcore.plugins import Discovered, discover
+from rrgcore.resolve import weigh
 from rrgcore.session import Run
 from rrgcore.tokenizers import Tokenizers
 
@@ -105,6 +106,17 @@ def test_what_is_frozen_is_frozen_before_objectives_bind(
     assert not {id(p) for p in free.part("shared.image_trunk").parameters()} & {
         id(p) for p in free.part("objectives.irc").parameters()
     }
+
+
+def test_frozen_parameters_are_counted_where_they_stand_and_not_with_a_twin(
+    build: Callable[..., ReportModel],
+) -> None:
+    model = build("model.freeze=[encoder]")
+
+    weights = {weight.part: weight for weight in weigh(model)}
+    assert weights["encoder"].frozen + weights["shared.image_trunk"].frozen == sum(
+        p.numel() for p in model.part("encoder").parameters()
+    )
 
 
 def test_a_model_is_assembled_without_allocating_it(build: Callable[..., ReportModel]) -> None:
