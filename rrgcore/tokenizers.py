@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from typing import Any, cast, final
 
 from rrgcore.errors import WeightsError
-from rrgcore.interfaces import TextMasking
+from rrgcore.interfaces import Decoder, TextMasking
 from rrgcore.mirror import mirrored_text
 from rrgcore.plan import Plan
 from rrgcore.tokens import AbsentTokenizer, Tokenizer, WordTokenizer, load_tokenizer
@@ -79,5 +79,5 @@ class Tokenizers:
 
     @cached_property
     def _extra(self) -> tuple[str, ...]:
-        maskings = (b for b in self.plan.blocks() if issubclass(b.cls, TextMasking))
-        return tuple(word for block in maskings for word in cast(Any, block.cls).words)
+        own = (b for b in self.plan.blocks() if issubclass(b.cls, (TextMasking, Decoder)))
+        return tuple(word for block in own for word in cast(Any, block.cls).words)

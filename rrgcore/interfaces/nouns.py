@@ -132,6 +132,8 @@ class Decoder(nn.Module, ABC):
     """Longest text that it has positions for; None where there is no such end."""
     special_tokens: ClassVar[tuple[str, ...]] = ()
     """Tokens that its tokenizer must hold for it."""
+    words: ClassVar[tuple[str, ...]] = ()
+    """Words that it reads beside a report's, so that a word vocabulary holds them (a prompt)."""
 
     @abstractmethod
     def forward(self, visual: Visual, report: Tokens) -> Decoded:

@@ -10,7 +10,7 @@ import torch
 
 from rrgcore.errors import RegistryError, did_you_mean
 from rrgcore.features import Parts
-from rrgcore.interfaces import Lacks, Prepares, TextMasking, check_capability
+from rrgcore.interfaces import Decoder, Lacks, Prepares, TextMasking, check_capability
 from rrgcore.registry import Registry
 from rrgcore.signatures import Option, check_value, has_option, options_of
 from rrgcore.study import Study
@@ -52,7 +52,7 @@ class Subject:
             tokenizer = make_tokenizer(
                 studies,
                 special=[token for c in asked for token in getattr(c, "special_tokens", ())],
-                words=[w for c in asked if issubclass(c, TextMasking) for w in c.words],
+                words=[w for c in asked if issubclass(c, (TextMasking, Decoder)) for w in c.words],
             )
             sizes = {key: value for key, value in options.items() if key in SIZES}
             parts = make_parts(tokenizer=tokenizer, **sizes)
