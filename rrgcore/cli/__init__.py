@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from rrgcore import __version__
-from rrgcore.cli import comparing, data, evaluating, listing, predicting, running, scoring, showing
+from rrgcore.cli import (
+    ablating,
+    annotating,
+    comparing,
+    data,
+    evaluating,
+    listing,
+    plugin_new,
+    predicting,
+    running,
+    scoring,
+    showing,
+)
 from rrgcore.cli.options import is_main_process
 from rrgcore.errors import UserError
 
@@ -40,7 +52,19 @@ def _options(
     pass
 
 
-for group in (running, showing, listing, evaluating, predicting, scoring, comparing, data):
+for group in (
+    running,
+    showing,
+    listing,
+    evaluating,
+    predicting,
+    scoring,
+    comparing,
+    ablating,
+    annotating,
+    data,
+    plugin_new,
+):
     group.register(app)
 
 

@@ -65,9 +65,9 @@ def intervals(
     # scores of the same rows (those of BLEU-1 to 4, of one averaging) share the drawing
     for names in _same_rows(few).values():
         rows = few[names[0]].rows
-        sums = np.concatenate([counts @ rows for counts in _resamples(len(rows), draws, seed)])
+        sums = np.concatenate([counts @ rows for counts in resamples(len(rows), draws, seed)])
         for name in names:
-            low, high = _middle(few[name].value(sums))
+            low, high = middle(few[name].value(sums))
             found[name] = Interval(float(few[name].value(rows.sum(0, dtype=np.float64))), low, high)
     return found
 
@@ -91,9 +91,9 @@ def difference(
     observed = float(value(base) - value(total - base))
     resampled = [
         value(counts @ ours.rows) - value(counts @ theirs.rows)
-        for counts in _resamples(pairs, draws, seed)
+        for counts in resamples(pairs, draws, seed)
     ]
-    low, high = _middle(np.concatenate(resampled))
+    low, high = middle(np.concatenate(resampled))
     apart = theirs.rows - ours.rows
     # what is exchanged and equal is no difference, whatever the last bit says
     least = abs(observed) - 1e-12
@@ -156,12 +156,13 @@ def _same_rows(terms: Mapping[str, Terms]) -> dict[int, list[str]]:
     return groups
 
 
-def _middle(values: Float[np.ndarray, " draws"]) -> tuple[float, float]:
+def middle(values: Float[np.ndarray, " draws"]) -> tuple[float, float]:
+    """Return where the middle 95 % of values begin and end."""
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def _resamples(pairs: int, draws: int, seed: int) -> Iterator[Float[np.ndarray, "some pairs"]]:
+def resamples(pairs: int, draws: int, seed: int) -> Iterator[Float[np.ndarray, "some pairs"]]:
     """Yield how often each pair is drawn, some draws at a time."""
     rng = np.random.default_rng(seed)
     chances = np.full(pairs, 1 / pairs)

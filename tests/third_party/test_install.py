@@ -5,21 +5,12 @@ packages; nothing is fetched.
 """
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-HELLO = REPOSITORY / "docs" / "examples" / "rrg-hello"
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "rrgcore", "plugins", "recipes")
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+from .environment import Environment
 
 OFFER = """
 from rrgcore import Component, hookimpl
@@ -28,71 +19,6 @@ from rrgcore import Component, hookimpl
 def rrg_components():
     return [Component("adapter", "{adapter}", "rrg_basics.adapters:IdentityAdapter", "ours")]
 """
-
-
-@dataclass(frozen=True)
-class Environment:
-    """An environment in which rrg and rrg-hello are installed; `more` is on the path too."""
-
-    folder: Path
-    more: Sequence[Path] = field(default=())
-
-    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        program, *arguments = command
-        return subprocess.run(
-            [str(self.folder / "env" / "bin" / program), *arguments],
-            cwd=self.folder,
-            env={
-                **{k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RRG_"))},
-                "PYTHONPATH": os.pathsep.join(map(str, self.more)),
-                "COLUMNS": "200",
-                **variables,
-            },
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    def output(self, *command: str, **variables: str) -> str:
-        """What a command prints that must succeed."""
-        done = self.run(*command, **variables)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def refusal(self, *command: str) -> str:
-        """What a command says that must be refused as a user's mistake, without a traceback."""
-        done = self.run(*command)
-        assert done.returncode == 2, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-    def adapters(self, *options: str, **variables: str) -> dict[str, str]:
-        """Each adapter, and the plugin that offers it."""
-        listed = json.loads(self.output("rrg", "list", "adapters", "--json", *options, **variables))
-        return {row["name"]: row["plugin"] for row in listed}
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    folder = tmp_path_factory.mktemp("stranger")
-    made = Environment(folder)
-    subprocess.run(
-        [sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True, timeout=120
-    )
-    where = made.output("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
-    packages = [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
-    # plain lines: an editable install of this checkout, which would hide the wheel, stays unseen
-    (Path(where.strip()) / "running.pth").write_text("\n".join(packages) + "\n", encoding="utf-8")
-    (folder / "rrg").mkdir()
-    for name in SOURCES:
-        source = REPOSITORY / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy2
-        copy(source, folder / "rrg" / name, **({"ignore": LEFT_OUT} if source.is_dir() else {}))
-    shutil.copytree(HELLO, folder / "rrg-hello", ignore=LEFT_OUT)
-    offline = ("--no-index", "--no-build-isolation", "--no-deps", "--disable-pip-version-check")
-    made.output("python", "-m", "pip", "install", "-q", *offline, "./rrg", "./rrg-hello")
-    return made
 
 
 @pytest.fixture
@@ -132,6 +58,7 @@ def test_the_example_is_listed_with_its_plugin(environment: Environment) -> None
     (line,) = [line for line in lines if "hello.pool" in line]
     assert line.split()[-1] == "hello"
     assert environment.adapters() == {
+        "cmeaa": "cmeaa",
         "hello.pool": "hello",
         "identity": "basics",
         "linear": "basics",

@@ -1,0 +1,170 @@
+"""What the runs of an ablation measured, read from their folders."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from rrgcore.ablation.rows import Row
+from rrgcore.ablation.trials import Trial
+from rrgcore.errors import RunError, UserError, did_you_mean
+from rrgcore.files import read_json
+from rrgcore.folder import RUN, SCORES, TIMING
+from rrgcore.scoring.significance import Interval
+
+TWIN = "(momentum twin)"
+JOURNAL = "runs.jsonl"
+"""In the ablation's folder: a line for each process that ran, with its seconds."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One finished run."""
+
+    seed: int
+    path: Path
+    scores: Mapping[str, float]
+    """By protocol and name: coco.CIDEr."""
+    intervals: Mapping[str, Interval]
+    """Over studies, of each score that has one."""
+    fingerprints: Mapping[str, str]
+    """By protocol."""
+    missing: Mapping[str, str]
+    """What was not computed, and why."""
+    training_s: float | None
+    """Of all epochs, without their validation; None where no epoch was timed."""
+    whole_s: float | None
+    """Of the processes that ran it; None where it was not run by `rrg ablate`."""
+    trainable: int
+    parameters: int
+    """Frozen ones too, momentum twins not: no task is run with them."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The finished runs of a row."""
+
+    row: Row
+    seeds: tuple[int, ...]
+    """Those that were asked for."""
+    runs: tuple[Measured, ...]
+
+    def values(self, metric: str) -> list[float]:
+        """Return a score of every run that has it."""
+        return [run.scores[metric] for run in self.runs if metric in run.scores]
+
+    def mean(self, metric: str) -> float | None:
+        """Return the mean of a score over seeds; None where a run lacks it, or there is none."""
+        values = self.values(metric)
+        return sum(values) / len(values) if values and len(values) == len(self.runs) else None
+
+
+def read_results(trials: Sequence[Trial], out: Path) -> list[Results]:
+    """Read what the finished runs of each row measured, in the order of the rows."""
+    seconds = read_journal(out)
+    found = []
+    for row in dict.fromkeys(trial.row for trial in trials):
+        own = [trial for trial in trials if trial.row == row]
+        runs = (
+            _read(trial, seconds.get(_key(trial, out)))
+            for trial in own
+            if trial.state == "finished"
+        )
+        found.append(Results(row, tuple(trial.seed for trial in own), tuple(runs)))
+    return found
+
+
+def resolve_metrics(names: Sequence[str], results: Sequence[Results]) -> list[str]:
+    """Return scores by their whole names: `CIDEr` is that of the first protocol that has it.
+
+    One that some run says it is missing keeps its place. Raises UserError for one that no run has.
+    """
+    runs = [run for found in results for run in found.runs]
+    known = dict.fromkeys(key for run in runs for key in [*run.scores, *run.missing])
+    resolved = []
+    for name in names:
+        full = next((key for key in known if name in (key, key.partition(".")[2])), None)
+        if full is None and known:
+            near = did_you_mean(name, [*known, *(key.partition(".")[2] for key in known)])
+            raise UserError(f"no run has a score '{name}'.{near}\nScores: {', '.join(known)}")
+        if full is not None:
+            resolved.append(full)
+    return list(dict.fromkeys(resolved))
+
+
+def journal(trial: Trial, out: Path, seconds: float, code: int, jobs: int) -> None:
+    """Write down how long a process ran, beside the run: a resumed run takes several."""
+    entry = {"run": _key(trial, out), "seconds": round(seconds, 1), "code": code, "jobs": jobs}
+    with (out / JOURNAL).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def read_journal(out: Path) -> dict[str, float]:
+    """Return the seconds that each run has taken so far, by its folder below `out`."""
+    seconds: dict[str, float] = {}
+    for entry in _lines(out / JOURNAL):
+        seconds[entry["run"]] = seconds.get(entry["run"], 0.0) + entry["seconds"]
+    return seconds
+
+
+def most_jobs(out: Path) -> int:
+    """Return the most processes that ran at a time: wall times are theirs."""
+    return max((entry.get("jobs", 1) for entry in _lines(out / JOURNAL)), default=1)
+
+
+def _key(trial: Trial, out: Path) -> str:
+    return trial.path.relative_to(out).as_posix()
+
+
+def _read(trial: Trial, whole_s: float | None) -> Measured:
+    scores, record = read_json(trial.path / SCORES), read_json(trial.path / RUN)
+    try:
+        counts = {k: v for k, v in record["parameters"].items() if TWIN not in k}
+        trainable = sum(part["trainable"] for part in counts.values())
+        values = _by_name(scores["protocols"])
+        of_baselines = tuple(f" of {name}" for name in scores["baselines"])
+        return Measured(
+            seed=trial.seed,
+            path=trial.path,
+            scores=values,
+            intervals={
+                name: Interval(values[name], *between)
+                for name, between in _by_name(scores["intervals"]).items()
+            },
+            fingerprints=scores["fingerprint"],
+            missing={
+                key.replace(" ", ".", 1): why
+                for key, why in scores["missing"].items()
+                if not key.endswith(of_baselines)
+            },
+            training_s=_training_seconds(trial.path / TIMING),
+            whole_s=whole_s,
+            trainable=trainable,
+            parameters=trainable + sum(part["frozen"] for part in counts.values()),
+        )
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"{trial.path} is damaged: {SCORES} or {RUN} lacks {error}. Score it again: "
+            f"rrg evaluate {trial.path}"
+        ) from error
+
+
+def _by_name(of: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{name}.{key}": value for name, found in of.items() for key, value in found.items()}
+
+
+def _training_seconds(path: Path) -> float | None:
+    # an epoch that a run went back to is timed again: it was spent again, too
+    times = [entry["training_s"] for entry in _lines(path)]
+    return float(sum(times)) if times else None
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    # what has no line's end was cut off while it was written
+    return [json.loads(line) for line in text.split("\n")[:-1] if line]

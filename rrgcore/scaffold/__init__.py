@@ -1,0 +1,1 @@
+"""New plugins: a distribution that installs, runs and passes its tests as it is written."""
