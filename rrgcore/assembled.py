@@ -25,13 +25,18 @@ from rrgcore.types import Encoded, Tokens, Visual
 
 
 def check_assembled(
-    plan: Plan, tokenizers: Tokenizers, built: list[tuple[str, object]] | None = None
+    plan: Plan,
+    tokenizers: Tokenizers,
+    built: list[tuple[str, object]] | None = None,
+    *,
+    views: int = 1,
 ) -> ReportModel:
     """Build on the meta device, where nothing is allocated, and ask the instances for capabilities.
 
     Returns the model without values; raises RecipeError for what only instances can tell: widths
-    that do not fit, a capability that an option switched off, a value that a constructor refuses.
-    Every component is added to `built`.
+    that do not fit, a capability that an option switched off, a value that a constructor refuses,
+    more visual tokens than the decoder has room for where a study has `views` images. Every
+    component is added to `built`.
     """
     with torch.device("meta"):
         model = build_model(plan, tokenizers, load_weights=False, built=built)
@@ -46,7 +51,7 @@ def check_assembled(
             text = "nothing is left to train: every part of the model is frozen"
             problems.append(plan.problem(f"stages.{name}.freeze", text))
     if not problems:  # what a part lacks, it does not fit either: once is enough
-        problems += _misfits(plan, model.parts)
+        problems += _misfits(plan, model.parts, views)
     if problems:
         raise RecipeError(plan.recipe.source, problems)
     return model
@@ -75,6 +80,10 @@ def _longer_than_positions(plan: Plan, parts: Parts) -> Iterator[Problem]:
 
 def _lacking(plan: Plan, parts: Parts) -> Iterator[Problem]:
     """Find what components require of their neighbours, and options took away."""
+    try:
+        check_capability(parts.decoder, Decoder)
+    except Lacks as reason:
+        yield plan.problem("model.decoder", f"is the Decoder of the reports, but it {reason}")
     for block in plan.blocks():
         for slot, capability in block.requires.items():
             try:
@@ -96,7 +105,7 @@ def _not_saved(plan: Plan, model: ReportModel) -> Iterator[Problem]:
 
 
 @torch.no_grad()
-def _misfits(plan: Plan, parts: Parts) -> Iterator[Problem]:
+def _misfits(plan: Plan, parts: Parts, views: int) -> Iterator[Problem]:
     """Send tensors without values from each part to those that read it, and hear what is refused.
 
     Not through whole objectives: those work on what `prepare` makes of real studies and choose
@@ -106,15 +115,25 @@ def _misfits(plan: Plan, parts: Parts) -> Iterator[Problem]:
     patches = encoder.grid[0] * encoder.grid[1]
     with torch.device("meta"):
         images = torch.empty(2, 3, size, size)
-        image = Encoded(torch.empty(2, patches, encoder.dim), torch.empty(2, encoder.dim))
+        # as the grid promises; the encoder itself may add a [CLS]
+        encoded = [Encoded(torch.empty(2, patches, encoder.dim), torch.empty(2, encoder.dim))]
         mask = torch.ones(2, patches, dtype=torch.bool)
-        tokens = Tokens(torch.zeros(2, 4, dtype=torch.long), torch.ones(2, 4, dtype=torch.bool))
-    blind = list(_refused(plan, "model.encoder", lambda: encoder(images)))
+        tokens, report = _texts(4), _texts(plan.data.max_report_tokens)
+        # what an adapter makes of studies too is not known: one token at least
+        visual = Visual(torch.empty(2, 1, decoder.dim))
+    blind = list(_refused(plan, "model.encoder", lambda: encoded.append(encoder(images))))
     yield from blind
+    side_by_side = views if plan.views == "concat" else 1
+    image = Encoded(encoded[-1].tokens.repeat(1, side_by_side, 1), encoded[-1].pooled)
     if not isinstance(parts.adapter, Prepares):
+        adapted: list[Visual] = []
         yield from _refused(
-            plan, "model.adapter", lambda: _check_width(parts.adapter(image), decoder)
+            plan,
+            "model.adapter",
+            lambda: adapted.append(_checked(parts.adapter(image), decoder)),
         )
+        visual = adapted[0] if adapted else visual
+    yield from _refused(plan, "model.decoder", partial(decoder, visual, report))
     asked = {capability for block in plan.blocks() for capability in block.requires.values()}
     text_encoder = parts.text_encoder
     if ImageGivenText in asked and not blind:
@@ -143,9 +162,15 @@ def _refused(
         return
 
 
-def _check_width(visual: Visual, decoder: Decoder) -> None:
+def _texts(length: int) -> Tokens:
+    return Tokens(torch.zeros(2, length, dtype=torch.long), torch.ones(2, length, dtype=torch.bool))
+
+
+def _checked(visual: Visual, decoder: Decoder) -> Visual:
+    """Return what an adapter gives; raises UserError unless it is as wide as the decoder reads."""
     if (width := visual.tokens.shape[-1]) != decoder.dim:
         raise UserError(
             f"gives tokens that are {width} wide, and the decoder reads {decoder.dim}: an adapter "
             "takes its width from the argument `visual_dim`"
         )
+    return visual

@@ -53,7 +53,7 @@ class Job:
         self.accelerator = accelerator
         self.studies = listed_studies(plan, track=tracking(watcher), device=str(accelerator.device))
         self.tokenizers = Tokenizers(plan, lambda: self.studies.reports("train"), saved_tokenizers)
-        assembled = check_assembled(plan, self.tokenizers)
+        assembled = check_assembled(plan, self.tokenizers, views=self.studies.most_views)
         if problems := list(self.studies.training_set_problems(assembled)):
             raise RecipeError(plan.recipe.source, problems)
         self.metrics = fitted_metrics(plan, self.studies)

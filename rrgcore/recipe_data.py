@@ -15,7 +15,7 @@ from rrgcore.recipe import Recipe
 from rrgcore.registry import Registry
 from rrgcore.settings import DataSettings
 from rrgcore.signatures import options_of
-from rrgcore.supply import Dataset
+from rrgcore.supply import Annotator, Dataset
 from rrgcore.tokenizers import WORDS
 from rrgcore.tokens import Tokenizer, load_tokenizer
 
@@ -30,10 +30,15 @@ class RecipeData:
     tokenizer_name: str
     """The decoder's: it cuts reports and knows words."""
     block: Block
+    annotators: Mapping[type, Block]
 
     def dataset(self) -> Dataset:
         """Build the dataset; raises RecipeError, whose cause is what its constructor raised."""
         return cast(Dataset, build_alone(self.block, self.recipe, self.settings))
+
+    def annotator(self, kind: type) -> Annotator:
+        """Build who makes a class of annotations, unfitted; raises RecipeError."""
+        return cast(Annotator, build_alone(self.annotators[kind], self.recipe, self.settings))
 
     def tokenizer(self) -> Tokenizer | None:
         """Load the tokenizer; None for the words of the training reports. Raises WeightsError."""
@@ -44,10 +49,10 @@ def recipe_data(recipe: Recipe, registry: Registry) -> RecipeData:
     """Read the section `data`, and which tokenizer reads the reports; raises RecipeError."""
     reader = Reader(recipe, expand_paths=True)
     data = reader.mapping(recipe.values.get("data"), "data")
-    block, settings, _ = data_of(Components(reader, registry), data)
+    block, settings, annotators = data_of(Components(reader, registry), data)
     if reader.problems or block is None or settings is None:
         raise RecipeError(recipe.source, list(dict.fromkeys(reader.problems)))
-    return RecipeData(recipe, settings, _tokenizer_name(recipe, registry), block)
+    return RecipeData(recipe, settings, _tokenizer_name(recipe, registry), block, annotators)
 
 
 def _tokenizer_name(recipe: Recipe, registry: Registry) -> str:

@@ -124,7 +124,8 @@ class Session:
             problems += [plan.problem("data", text) for text in texts]
         tokenizers = Tokenizers(plan, (lambda: studies.reports("train")) if studies else None)
         built: list[tuple[str, object]] = []
-        model = collect("model", lambda: check_assembled(plan, tokenizers, built))
+        views = studies.most_views if studies else 1
+        model = collect("model", lambda: check_assembled(plan, tokenizers, built, views=views))
         if model is not None and studies is not None:
             problems += studies.training_set_problems(model)
             for role, objectives in plan.loaders():

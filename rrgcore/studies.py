@@ -87,6 +87,11 @@ class Studies:
         raw = self.dataset.raw_report(study)
         return report if raw is None else raw
 
+    @property
+    def most_views(self) -> int:
+        """Count the images of the study that has most of them."""
+        return max(len(study.images) for role in ROLES for study in self[role])
+
     def check_whole(self) -> None:
         """Raise DataError for studies that lack an image, or a report where one is needed.
 

@@ -54,6 +54,8 @@ class Annotator(ABC):
     """Whether it tells what the study's own report says, so that it is no use where that is to be
     predicted: it reads it, or a file of what somebody else read in it.
     """
+    by_id: bool = False
+    """Whether it says the same of a study whatever report it is shown: a table by id."""
 
     kept: ClassVar[bool] = True
     """Whether a run keeps its annotations in a file; not those that cost nothing to make again."""
@@ -178,3 +180,7 @@ class HasAnnotationFiles(ABC):
     @abstractmethod
     def annotation_files(self) -> Iterator[AnnotationFile]:
         """Read each file, and say whom it is about."""
+
+    def annotation_folder(self) -> Path | None:
+        """Return where `rrg annotate` is to write such files; None where it must be told."""
+        return None

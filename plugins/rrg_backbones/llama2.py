@@ -206,7 +206,7 @@ class Llama2(Decoder, TextEncoder, EmbedsTokens, Pretrained):
     @property
     def _precision(self) -> AbstractContextManager[object]:
         """A model held in half computes in half: autocast would cast its weights at every use."""
-        if self.dtype == torch.float32:
+        if self.dtype == torch.float32 or self._table.is_meta:  # which autocast does not know
             return nullcontext()
         return torch.autocast(self._table.device.type, enabled=False)
 

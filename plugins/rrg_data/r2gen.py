@@ -74,6 +74,10 @@ class R2GenDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
         """Read a sidecar."""
         return self.sidecars.annotation(study, kind)
 
+    def knows_from_images(self, kind: type) -> bool:
+        """Return what `rrg annotate` has written beside the sidecar."""
+        return self.sidecars.from_images(kind)
+
     def fingerprint(self) -> Mapping[str, Any]:
         """Return the files' hashes, what was made of it, and how much there is."""
         return {
@@ -92,6 +96,10 @@ class R2GenDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
     def annotation_files(self) -> Iterator[AnnotationFile]:
         """Read every sidecar."""
         return self.sidecars.files()
+
+    def annotation_folder(self) -> Path:
+        """Return the folder of the sidecars."""
+        return self.sidecars.folder
 
     def raw_report(self, study: Study) -> str | None:
         """Return a report as the file has it, which is read again when first asked."""

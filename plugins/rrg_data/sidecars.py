@@ -5,7 +5,8 @@ One file a kind, `annotations/<slug>.jsonl`, and in it one line a study,
     {"id": "CXR2384_IM-0942", "value": {"Edema": 1, "Pneumothorax": 0}}
 
 where `value` is what the annotation class's `from_json` reads. A study without a line has no such
-annotation; lines of studies that the data does not hold are no harm.
+annotation; lines of studies that the data does not hold are no harm. `<slug>.meta.json`, which
+`rrg annotate` writes beside it, says how it was made.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from typing import Any, TypeVar, cast, final
 
 from rrg_data.json_text import parse_json
 from rrgcore.errors import DataError
+from rrgcore.sidecar import made_from_images
 from rrgcore.study import Study
 from rrgcore.supply import AnnotationFile
 
@@ -29,6 +31,7 @@ class Sidecars:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files: dict[str, dict[str, Any]] = {}
+        self._from_images: dict[str, bool] = {}
 
     def annotation(self, study: Study, kind: type[A]) -> A | None:
         """Return a study's annotation, or None; raises DataError naming file and study."""
@@ -53,6 +56,16 @@ class Sidecars:
     def path(self, slug: str) -> Path:
         """Return where the annotations of a kind are."""
         return self.folder / f"{slug}.jsonl"
+
+    def from_images(self, kind: type) -> bool:
+        """Whether the file of a kind was made of images alone, as the one beside it says, and is
+        still as it was then.
+        """
+        slug = str(getattr(kind, "slug", ""))
+        if slug not in self._from_images:
+            path = self.path(slug)
+            self._from_images[slug] = path.is_file() and made_from_images(path)
+        return self._from_images[slug]
 
     def digests(self) -> dict[str, str]:
         """Return what tells each file from an edited one, by slug."""

@@ -1,5 +1,6 @@
 """Anatomy-guided masking: hide the patches of the landmarks that a report mentions."""
 
+from collections.abc import Sequence
 from typing import Literal, final
 
 import numpy as np
@@ -7,15 +8,14 @@ from jaxtyping import Bool
 from numpy.random import Generator
 
 from rrg_kia.atlas import load_atlas
-from rrg_kia.mentions import Mentions
-from rrgcore.api import ImageMasking, Study, UserError
-from rrgcore.mirror import mirrored_text
+from rrg_kia.atlas_prior import AtlasPrior
+from rrgcore.api import Artefact, HoldsArtefacts, ImageMasking, Study, UserError
 
 Policy = Literal["keep_total", "keep_key"]
 
 
 @final
-class AnatomyMasking(ImageMasking):
+class AnatomyMasking(ImageMasking, HoldsArtefacts):
     """p_i = p_key where patch i shows a landmark of the report, else p_other (KIA, eq. 2), such
     that N_key·p_key + (N − N_key)·p_other = N·p_total (eq. 3).
 
@@ -23,8 +23,9 @@ class AnatomyMasking(ImageMasking):
     Where eq. 3 asks for a p_other outside [0, 1], "keep_total" moves p_key until it holds and
     "keep_key" lets the total go. The prior is of frontal images: on a lateral, and on a second
     image of unknown view, every patch has p_total. Of a mirrored study, whose heart is on the other
-    side, the patches are those of the study as it was, turned over. `atlas` names a file of
-    `save_atlas`'s, in place of the embedded prior.
+    side, the patches are those of the study as it was, turned over. `atlas` names a file in place
+    of the embedded prior, such as `rrg annotate atlas` writes; one that does not say which studies
+    it was mined from is refused unless it is `trusted`.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class AnatomyMasking(ImageMasking):
         p_key: float = 0.9,
         p_total: float = 0.6,
         atlas: str | None = None,
+        trusted: bool = False,
         policy: Policy = "keep_total",
         exact: bool = False,
     ) -> None:
@@ -44,23 +46,19 @@ class AnatomyMasking(ImageMasking):
         self.policy: Policy = policy
         self.exact = exact
         self.atlas = load_atlas(atlas)
-        self._mentions = Mentions(self.atlas)
-        self._scaled: dict[tuple[int, int], dict[str, Bool[np.ndarray, " n"]]] = {}
+        self._prior = AtlasPrior(self.atlas)
+        named = f"the atlas {atlas}"
+        self._mined = [Artefact(named, self.atlas.learned_from, trusted)] if atlas else []
+
+    def artefacts(self) -> Sequence[Artefact]:
+        """Return the atlas that was named; the embedded one was learned from nobody."""
+        return self._mined
 
     def key_patches(
         self, study: Study, image: int, grid: tuple[int, int]
     ) -> Bool[np.ndarray, " n"]:
         """Return the mentioned landmarks' patches; none where the prior does not hold."""
-        keys = np.zeros(grid[0] * grid[1], dtype=bool)
-        view = study.views[image]
-        if study.report is None or not (view == "frontal" or (view == "unknown" and image == 0)):
-            return keys
-        if grid not in self._scaled:
-            self._scaled[grid] = self.atlas.on_grid(grid)
-        report = mirrored_text(study.report) if study.mirrored else study.report
-        for name in self._mentions(report):
-            keys |= self._scaled[grid][name]
-        return keys.reshape(grid)[:, ::-1].ravel() if study.mirrored else keys
+        return self._prior.key_patches(study, image, grid)
 
     def mask_image(
         self, study: Study, image: int, grid: tuple[int, int], rng: Generator

@@ -1,8 +1,9 @@
 """The anatomy prior: which patches show a landmark on a frontal image, and which words name it."""
 
 import json
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, final
@@ -10,7 +11,10 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rrgcore.api import Box, DataError
+from rrgcore.annotations import Box
+from rrgcore.errors import DataError
+from rrgcore.files import write_text
+from rrgcore.provenance import Provenance
 
 TIE = 12
 """Decimals at which two patches are equally covered, or equally far."""
@@ -28,6 +32,10 @@ class Atlas:
     sideless: Mapping[str, tuple[str, ...]]
     """A word that names no side to the landmarks it means."""
     about: str = ""
+    boxes: Mapping[str, int] = field(default_factory=dict)
+    """How many boxes of a landmark it was mined from; empty where it does not say."""
+    learned_from: Provenance | None = None
+    """The studies that it was mined from; None where it does not say, or was not mined."""
 
     def on_grid(self, grid: tuple[int, int]) -> dict[str, Bool[np.ndarray, " n"]]:
         """Return each landmark's patches on another grid."""
@@ -38,6 +46,7 @@ class Atlas:
     def to_json(self) -> Any:
         """Return what `load_atlas` reads."""
         keys = max(map(len, self.patches.values()), default=0)
+        learned = self.learned_from
         return {
             "about": self.about,
             "grid": list(self.grid),
@@ -45,9 +54,15 @@ class Atlas:
             "keys_per_landmark": keys,
             "sideless_words": {word: list(names) for word, names in self.sideless.items()},
             "landmarks": {
-                name: {"aliases": list(self.aliases.get(name, ())), f"top{keys}": list(patches)}
+                name: {
+                    "aliases": list(self.aliases.get(name, ())),
+                    **({"boxes": self.boxes[name]} if name in self.boxes else {}),
+                    f"top{keys}": list(patches),
+                }
                 for name, patches in self.patches.items()
             },
+            # last, since it names every study
+            **({} if learned is None else {"learned_from": learned.to_json()}),
         }
 
 
@@ -72,10 +87,18 @@ def load_atlas(path: str | Path | None = None) -> Atlas:
                 for word, meant in data.get("sideless_words", {}).items()
             },
             about=data.get("about", ""),
+            boxes={
+                name: int(landmarks[name]["boxes"]) for name in names if "boxes" in landmarks[name]
+            },
+            learned_from=Provenance.from_json(data["learned_from"])
+            if "learned_from" in data
+            else None,
         )
     except FileNotFoundError as error:
         raise DataError(f"no atlas at {source}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise DataError(f"{source} cannot be read ({error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
         raise DataError(
             f"{source} is not an atlas ({type(error).__name__}: {error}); expected JSON with grid, "
             'keys_per_landmark and landmarks: {name: {"aliases": […], "top20": […]}}'
@@ -88,8 +111,7 @@ def load_atlas(path: str | Path | None = None) -> Atlas:
 
 def save_atlas(atlas: Atlas, path: str | Path) -> None:
     """Write an atlas that the option `atlas` of the masking can name."""
-    text = json.dumps(atlas.to_json(), indent=1, ensure_ascii=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    write_text(Path(path), json.dumps(atlas.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
 def make_atlas(
@@ -99,26 +121,26 @@ def make_atlas(
     grid: tuple[int, int] = (14, 14),
     keys_per_landmark: int = 20,
     about: str = "",
+    learned_from: Provenance | None = None,
 ) -> Atlas:
     """Summarise annotated frontal images: the patches a landmark covers most, on average (§3.2).
 
     Chest ImaGenome's scene graphs are the data the paper's numbers fit best (docs/papers/kia.md,
     K8). Aliases and side-less words are taken from another atlas, which also says which of the
-    boxes are landmarks.
+    boxes are landmarks. Holds 32 bytes a box.
     """
-    boxes: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in words.patches}
+    edges = {name: array("d") for name in words.patches}
     for image in images:
         for box in image:
-            if box.name in boxes:
-                boxes[box.name].append((box.x1, box.y1, box.x2, box.y2))
-    patches = {}
-    for name, found in boxes.items():
-        if not found:
-            continue
-        clipped, kept = clip_boxes(np.array(found))
+            if box.name in edges:
+                edges[box.name].extend((box.x1, box.y1, box.x2, box.y2))
+    patches, counts = {}, {}
+    for name, found in edges.items():
+        clipped, kept = clip_boxes(np.array(found).reshape(-1, 4))
         if kept.any():
             ranked = rank_patches(clipped[kept], grid)
             patches[name] = tuple(sorted(int(patch) for patch in ranked[:keys_per_landmark]))
+            counts[name] = int(kept.sum())
     if not patches:
         raise DataError(
             f"none of the boxes has one of the {len(words.patches)} landmarks' names, such as "
@@ -134,6 +156,8 @@ def make_atlas(
             if (seen := tuple(name for name in names if name in patches))
         },
         about=about,
+        boxes=counts,
+        learned_from=learned_from,
     )
 
 

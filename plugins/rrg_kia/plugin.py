@@ -5,7 +5,7 @@ from rrgcore import Component, hookimpl
 
 @hookimpl
 def rrg_components() -> list[Component]:
-    """Offer KIA's objectives, its joint space and its knowledge-guided maskings."""
+    """Offer KIA's objectives, joint space, knowledge-guided maskings and mining of the atlas."""
     return [
         Component(
             "objective",
@@ -54,5 +54,11 @@ def rrg_components() -> list[Component]:
             "label",
             "rrg_kia.label:LabelMasking",
             "ask for 14 observations: present or absent",
+        ),
+        Component(
+            "annotator",
+            "atlas",
+            "rrg_kia.atlas_annotator:AtlasAnnotator",
+            "key patches of each landmark, mined from the boxes of training images",
         ),
     ]

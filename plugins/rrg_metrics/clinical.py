@@ -62,7 +62,7 @@ class ClinicalMetric(Metric):
         self.chosen: dict[str, Any] = chosen
         self._predictions = _Reader(labeler)
         self._references = _Reader(reference_labeler) if reference_labeler else self._predictions
-        by_study = not labeler.from_report
+        by_study = not _reads_text(labeler)
         if by_study and reference_labeler is None:
             raise ValueError(
                 f"{labeler.fingerprint()} labels by study and not by text, so it would give a "
@@ -210,7 +210,7 @@ class _Reader:
 
     def knows(self, studies: Sequence[Study]) -> bool:
         """Whether it can label these: any, if by text; by study, one text for each."""
-        if self.labeler.from_report:
+        if _reads_text(self.labeler):
             return True
         texts = dict(self._texts)
         if any(texts.setdefault(study.id, study.report) != study.report for study in studies):
@@ -235,7 +235,7 @@ class _Reader:
         return np.stack([self._rows[self._key(study)] for study in studies])
 
     def _key(self, study: Study) -> str:
-        return (study.report or "") if self.labeler.from_report else study.id
+        return (study.report or "") if _reads_text(self.labeler) else study.id
 
     def _check(self, labels: Labels, study: Study) -> None:
         for name, value in labels.values.items():
@@ -250,6 +250,11 @@ class _Reader:
                     "expected 1 positive, 0 negative or -1 uncertain, and nothing where it is not "
                     "mentioned"
                 )
+
+
+def _reads_text(labeler: Annotator) -> bool:
+    """Whether a labeler can label any text, and not only the studies that it has heard of."""
+    return labeler.from_report and not labeler.by_id
 
 
 def _about(pairs: Sequence[Pair]) -> dict[str, int]:

@@ -120,6 +120,7 @@ class Display(Watcher):
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
         """Show a second bar."""
         task = self._bars.add_task(title, total=total, left="")
+        self._last_line = self._last_line or time.monotonic()  # as in `progress`
         try:
             for done, item in enumerate(items, start=1):
                 yield item

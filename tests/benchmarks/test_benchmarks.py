@@ -16,7 +16,18 @@ HERE = Path(__file__).parent
 @pytest.mark.benchmark
 @pytest.mark.parametrize(
     "name",
-    ["startup", "decoding", "phantoms", "steps", "labelling", "radgraph", "mimic", "scoring"],
+    [
+        "startup",
+        "decoding",
+        "phantoms",
+        "steps",
+        "labelling",
+        "radgraph",
+        "mimic",
+        "scoring",
+        "ngrams",
+        "observations",
+    ],
 )
 def test_a_benchmark_prints_its_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, HERE / f"{name}.py"]

@@ -586,6 +586,17 @@ class Samples(FakeDecoder):
         return super().generate(Visual(50 * noise, visual.mask), generation)
 
 
+class SamplesUnseeded(FakeDecoder):
+    """Where it is asked to sample, the global state decides."""
+
+    def __init__(self, *, tokenizer: Tokenizer) -> None:
+        super().__init__(tokenizer=tokenizer, image_dim=16)
+
+    def generate(self, visual: Visual, generation: Generation) -> list[Any]:
+        noise = 50 * torch.randn_like(visual.tokens) if generation.sample else 0
+        return super().generate(Visual(visual.tokens + noise, visual.mask), generation)
+
+
 class ReadsAbsentTokens(FakeDecoder):
     """A view that is not there is read all the same."""
 
@@ -615,6 +626,7 @@ class EncodesPadding(FakeDecoder):
         (CountsPadding, "expected the number of tokens that the loss is a mean over"),
         (LosesARow, "generate returns 3 texts for 4 rows"),
         (Samples, "generate writes something else the second time"),
+        (SamplesUnseeded, "of your own, seeded with `generation.seed`"),
         (ReadsAbsentTokens, "forward reads visual tokens that visual.mask says are absent"),
         (EncodesPadding, "encode_text reads padding"),
     ],

@@ -84,6 +84,30 @@ def test_a_labeler_s_output_is_found_by_its_text(path: Path) -> None:
         list(table.annotate([study("any", "Large effusion")]))
 
 
+def test_labels_of_reports_tell_what_the_report_says_and_labels_of_images_do_not(
+    path: Path,
+) -> None:
+    write_label_table(path, ["a"])
+    table, seen = LabelTable(path=str(path)), LabelTable(path=str(path), made_from="images")
+    assert (table.from_report, table.by_id) == (True, True)
+    assert (seen.from_report, seen.by_id) == (False, True)
+    assert labels_of(table, "a") == labels_of(seen, "a")
+    check_component(
+        "annotator",
+        "label_table",
+        path=write_label_table(path, [study.id for study in make_studies()]),
+        made_from="images",
+    )
+
+
+def test_what_is_found_by_its_text_was_made_from_reports(path: Path) -> None:
+    write_rows(path, ["report", *OBSERVATIONS], ["clear", *cells_of(LABELS, OBSERVATIONS)])
+    table = LabelTable(path=str(path))
+    assert (table.from_report, table.by_id) == (True, False)
+    with pytest.raises(ValueError, match="its labels were made from reports"):
+        LabelTable(path=str(path), made_from="images")
+
+
 def test_a_compressed_table_of_mimic_cxr_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mimic-cxr-2.0.0-chexpert.csv.gz"
     names = ORDERS["alphabetical"]
