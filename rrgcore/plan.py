@@ -135,7 +135,9 @@ class Plan:
 def _ways_around(block: Block) -> Iterator[str]:
     """Say what to set to have another component, or none."""
     section, name, *inner = block.address.split(".")
-    if section != "objectives" or inner:
+    if block.kind == "part":
+        yield f"{block.address}=off"  # where its argument may be None
+    elif section != "objectives" or inner:
         yield f"{block.address}=… (rrg list {block.kind}s)"
     if section == "objectives":
         yield f"{section}.{name}=off"

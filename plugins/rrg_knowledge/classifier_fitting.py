@@ -72,8 +72,13 @@ def fit_network(
     network.to(device).train()
     batches = count_batches(len(wanted), batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
+    total = epochs * batches
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, lr, total_steps=epochs * batches, pct_start=WARMUP
+        # a rise of one step alone is one that torch divides by zero for
+        optimizer,
+        lr,
+        total_steps=max(total, 4),
+        pct_start=max(WARMUP, 2 / max(total, 4)),
     )
     rng = torch.Generator().manual_seed(seed)
 
@@ -81,7 +86,7 @@ def fit_network(
         for _ in range(epochs):
             yield from torch.randperm(len(wanted), generator=rng).tensor_split(batches)
 
-    for rows in track(steps(), "fitting the classifier", epochs * batches):
+    for rows in track(steps(), "fitting the classifier", total):
         images = architecture.pixels(_shift(read(rows.tolist()), rng).to(device))
         target = wanted[rows].to(device)
         known = ~target.isnan()

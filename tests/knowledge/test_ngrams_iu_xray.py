@@ -1,7 +1,8 @@
 """On IU X-Ray's 2,069 training reports ORGan's vocabulary, and lists that it has published.
 
-ORGan's labels are CheXbert's. Two observations are so rare that the reports which carry them are
-known: they are named here, with the published lists (`iu_xray_filter_pmi.json`).
+ORGan's labels are CheXbert's, and not at hand. For two observations, so rare that few reports carry
+them, a set of reports that gives the published list (`iu_xray_filter_pmi.json`) was found by
+searching for it: those are named here.
 """
 
 import json
