@@ -3,8 +3,10 @@
 Each class here breaks one promise; where it inherits from a fake, it keeps all the others.
 """
 
+import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,7 +40,7 @@ from rrgcore.api import (
     Tokens,
     Visual,
 )
-from rrgcore.errors import RegistryError
+from rrgcore.errors import DataError, RegistryError
 from rrgcore.plugins import Discovered
 from rrgcore.registry import Component, Registry
 from rrgcore.testing import (
@@ -83,6 +85,12 @@ class Mean(Annotator):
 
     def fit(self, studies: Iterable[Study]) -> None:
         self.known = next(iter(studies))[Labels]
+
+    def save(self, folder: Path) -> None:
+        (folder / "known.json").write_text(json.dumps(self.known.to_json()))
+
+    def load(self, folder: Path) -> None:
+        self.known = Labels.from_json(json.loads((folder / "known.json").read_text()))
 
     def annotate(self, studies: Iterable[Study]) -> Iterator[Labels]:
         for _ in studies:
@@ -1007,9 +1015,47 @@ class Contagious(Mean):
             yield Labels(before)
 
 
+class Forgetful(Annotator):
+    """Learns, and cannot tell anybody."""
+
+    writes = Labels
+
+    def fit(self, studies: Sequence[Study]) -> None:
+        self.count = len(studies)
+
+    def annotate(self, studies: Iterable[Study]) -> Iterator[Labels]:
+        for _ in studies:
+            yield Labels({"Edema": int(self.count > 2)})
+
+
+class Misremembering(Forgetful):
+    """Saves something else than it learned."""
+
+    def save(self, folder: Path) -> None:
+        (folder / "count").write_text("0")
+
+    def load(self, folder: Path) -> None:
+        self.count = int((folder / "count").read_text())
+
+
+class Peeping(Annotator):
+    """Reads the report, and does not say so."""
+
+    writes = Labels
+
+    def annotate(self, studies: Iterable[Study]) -> Iterator[Labels]:
+        for study in studies:
+            if study.report is None:
+                raise DataError(f"study '{study.id}' has no report")
+            yield Labels({"Edema": int("edema" in study.report)})
+
+
 @pytest.mark.parametrize(
     ("cls", "sentence"),
     [
+        (Forgetful, "learns (`fit`), and does not say how that is saved: define `save` and `load`"),
+        (Misremembering, "annotates otherwise after `load` than before `save`"),
+        (Peeping, "unless it says `from_report`"),
         (Stingy, "annotate yields 3 annotations of 4 studies"),
         (Mistyped, "annotate yields a dict; `writes` says Labels"),
         (Aimless, "expected an annotation class: slug, from_json, to_json"),
