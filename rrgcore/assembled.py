@@ -133,7 +133,10 @@ def _misfits(plan: Plan, parts: Parts, views: int) -> Iterator[Problem]:
             lambda: adapted.append(_checked(parts.adapter(image), decoder)),
         )
         visual = adapted[0] if adapted else visual
-    yield from _refused(plan, "model.decoder", partial(decoder, visual, report))
+    needed = visual.tokens.shape[1] + report.ids.shape[1]
+    # elsewhere there is room, be the images read as tokens and a prompt as long as all of it
+    if decoder.max_tokens is not None and decoder.max_tokens < 2 * needed:
+        yield from _refused(plan, "model.decoder", partial(decoder, visual, report))
     asked = {capability for block in plan.blocks() for capability in block.requires.values()}
     text_encoder = parts.text_encoder
     if ImageGivenText in asked and not blind:

@@ -13,7 +13,7 @@ from rrgcore.assembled import check_assembled
 from rrgcore.assess import Assessment, assess
 from rrgcore.build import build_model, make_metrics
 from rrgcore.check import check_recipe
-from rrgcore.checkpoint import load_model
+from rrgcore.checkpoint import load_model, load_part
 from rrgcore.errors import Problem, RecipeError, RunError, UserError
 from rrgcore.files import read_json
 from rrgcore.folder import (
@@ -139,7 +139,9 @@ class Session:
         if model is not None:
             collect("model", lambda: check_weights(plan, model))
         for part, source in plan.init.items():
-            collect(f"init.{part}", partial(checkpoint_of, source))
+            folder = collect(f"init.{part}", partial(checkpoint_of, source))
+            if folder is not None and model is not None:  # into which nothing is read but shapes
+                collect(f"init.{part}", partial(load_part, folder, part, model.part(part)))
         if studies is not None:
             started = collect("init", lambda: list(starts_of(plan))) or []
             problems += studies.leaks([*built, *started])

@@ -57,7 +57,7 @@ def test_three_problems_read_as_they_should(tmp_path: Path, plugins: Discovered)
     assert paragraphs[2] == (
         "  objectives.mim.masking.p_keys (line 7)\n"
         "    masking 'anatomy' has no option 'p_keys'. Did you mean 'p_key'?\n"
-        "    Options: p_key, p_total, atlas, policy, exact"
+        "    Options: p_key, p_total, atlas, trusted, policy, exact"
     )
     assert paragraphs[3] == (
         "  objectives.mlm.masking.name (line 8)\n"

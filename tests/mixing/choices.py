@@ -7,8 +7,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
-from rrgcore.api import TextEncoder
-from rrgcore.registry import Registry, base_of
+from rrgcore.api import MaskingStrategy, TextGivenImage
+from rrgcore.registry import Registry
 from rrgcore.signatures import options_of
 
 from ..backbones.tiny_llama import write_llama
@@ -85,6 +85,10 @@ BASE: Mapping[str, Any] = {
 }
 
 
+VIEWS = ("concat", "mean")
+"""How the tokens of two images are put together."""
+
+
 class Model(NamedTuple):
     """A level for each slot."""
 
@@ -95,7 +99,7 @@ class Model(NamedTuple):
 
 
 class Mix(NamedTuple):
-    """A model, what it is trained for beside the report, and how two views are put together."""
+    """A model, what it is trained for beside the report, and its views."""
 
     encoder: str
     adapter: str
@@ -140,28 +144,40 @@ class Choices:
 
     @cached_property
     def text_encoders(self) -> Mapping[str, Any]:
-        """Nothing, or a decoder that encodes texts beside the one that writes."""
-        encodes = {
+        """Nothing, or what encodes texts, with an image too, beside the decoder that writes."""
+        able = {
             label: block
             for label, block in self.decoders.items()
-            if issubclass(self.registry.get("decoder", block["name"]), TextEncoder)
+            if issubclass(self.registry.get("decoder", block["name"]), TextGivenImage)
         }
-        return {NOTHING: None, **encodes}
+        return {NOTHING: None, **able}
 
     @cached_property
     def tasks(self) -> Mapping[str, Any]:
-        """Each objective; one that takes a masking with every masking, be it of its kind or not."""
-        found: dict[str, Any] = {}
+        """Each objective, with each masking that it takes."""
+        return {task: block for task, (block, fits) in self._tasks.items() if fits}
+
+    @cached_property
+    def misplaced(self) -> Mapping[str, Any]:
+        """Objectives that take a masking, with those of the other kind."""
+        return {task: block for task, (block, fits) in self._tasks.items() if not fits}
+
+    @cached_property
+    def _tasks(self) -> Mapping[str, tuple[Any, bool]]:
+        found: dict[str, tuple[Any, bool]] = {}
         for objective, block in self._levels("objective"):
             options = options_of(self.registry.get("objective", block["name"]))
-            maskings = [name for name, option in options.items() if _takes_masking(option)]
-            found |= {
-                f"{objective}, {masking}": {**block, option: inner}
-                for option in maskings
-                for masking, inner in self._levels("masking")
+            wanted = {
+                name: option.component[1]
+                for name, option in options.items()
+                if option.component and issubclass(option.component[1], MaskingStrategy)
             }
-            if not maskings:
-                found[objective] = block
+            for name, kind in wanted.items():
+                for masking, inner in self._levels("masking"):
+                    fits = issubclass(self.registry.get("masking", inner["name"]), kind)
+                    found[f"{objective}, {masking}"] = {**block, name: inner}, fits
+            if not wanted:
+                found[objective] = block, True
         return found
 
     def name_of(self, slot: str, level: str) -> str:
@@ -183,7 +199,7 @@ class Choices:
 
     def mixes(self) -> list[Mix]:
         """List every combination of all levels."""
-        every = product(self._models(), self.tasks, ("concat", "mean"))
+        every = product(self._models(), self.tasks, VIEWS)
         return [Mix(*model, task, views) for model, task, views in every]
 
     def recipe(self, model: Model, tasks: Sequence[str], views: str = "concat") -> dict[str, Any]:
@@ -192,7 +208,7 @@ class Choices:
         return {
             **BASE,
             "model": {"views": views, **{k: v for k, v in slots.items() if v is not None}},
-            "objectives": {"report": {}, **{key_of(task): self.tasks[task] for task in tasks}},
+            "objectives": {"report": {}, **{key_of(task): self._tasks[task][0] for task in tasks}},
         }
 
     def _models(self) -> Iterator[Model]:
@@ -203,7 +219,8 @@ class Choices:
         for name in self.registry.names(kind):
             if "." in name:
                 continue
-            assert (settings := self.small.get(f"{kind} {name}")) is not None, (
+            settings = self.small.get(f"{kind} {name}")
+            assert settings is not None, (
                 f"{kind} '{name}' is registered, and nobody says how small it goes: give it an "
                 f"entry '{kind} {name}' in SMALL, tests/mixing/choices.py, and it is tried with "
                 "everything else"
@@ -215,10 +232,6 @@ class Choices:
 def key_of(task: str) -> str:
     """Return what a recipe calls a task: `mim_anatomy`, and `report`, which is always there."""
     return task.replace(", ", "_")
-
-
-def _takes_masking(option: Any) -> bool:
-    return option.component is not None and issubclass(option.component[1], base_of("masking"))
 
 
 def write_tiny_llama(folder: Path) -> Path:

@@ -1,8 +1,9 @@
 """What `rrg check` says of combinations, without training any."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 import rrgcore.interfaces
@@ -11,7 +12,7 @@ from rrgcore.plugins import Discovered
 from rrgcore.recipe import Recipe
 from rrgcore.session import Session
 
-from .choices import Choices, Mix, Model, key_of
+from .choices import NOTHING, Choices, Mix, Model, key_of
 
 Reasons = tuple[str, ...]
 """Why a combination is refused; empty where it is not."""
@@ -37,19 +38,22 @@ def check(session: Session) -> tuple[Problem, ...]:
         session.check(images=False)
     except RecipeError as refused:
         return refused.problems
+    except Exception as crash:
+        crash.add_note(f"while checking {session.recipe.values}")
+        raise
     return ()
 
 
 def check_tasks(
-    choices: Choices, model: Model, plugins: Discovered
+    choices: Choices, model: Model, tasks: Iterable[str], plugins: Discovered
 ) -> dict[str, Reasons]:
     """Check a model with all tasks at once, and again without those that were refused."""
-    found: dict[str, Reasons] = dict.fromkeys(choices.tasks, ())
-    left = list(choices.tasks)
+    left = list(tasks)
+    found: dict[str, Reasons] = dict.fromkeys(left, ())
     while problems := check(open_session(choices.recipe(model, left), plugins)):
         own = {task: _texts(problems, f"objectives.{key_of(task)}") for task in left}
         if not any(own.values()):  # it is the model itself
-            return dict.fromkeys(found, _texts(problems, "model"))
+            return found | dict.fromkeys(left, tuple(problem.text for problem in problems))
         found |= own
         left = [task for task in left if not own[task]]
     return found
@@ -62,32 +66,37 @@ def _texts(problems: Sequence[Problem], address: str) -> Reasons:
 @final
 @dataclass(frozen=True)
 class Refusals:
-    """The whole matrix: models of first settings, and what another setting changes."""
+    """The whole matrix, each part of it task by task."""
 
     choices: Choices
     of_models: Mapping[Model, Mapping[str, Reasons]]
+    """Of first settings."""
     of_settings: Mapping[tuple[str, str], Mapping[str, Reasons]]
-    """Slot and level to what is refused with it in a model in which everything else works."""
+    """By slot and level, of settings that are not the first, in a model that takes everything."""
+    of_maskings: Mapping[str, Reasons]
+    """Of objectives with a masking of the other kind, in such a model."""
 
     @classmethod
     def find(cls, choices: Choices, plugins: Discovered) -> "Refusals":
         """Ask `rrg check`."""
-        of_models = {m: check_tasks(choices, m, plugins) for m in choices.models()}
-        best = min(of_models, key=lambda model: sum(map(bool, of_models[model].values())))
+        check = partial(check_tasks, choices, plugins=plugins)
+        of_models = {model: check(model, choices.tasks) for model in choices.models()}
+        # with a text encoder of its own, so that another decoder changes the decoder alone
+        best = min(of_models, key=lambda m: (sum(map(bool, of_models[m].values())), NOTHING in m))
         of_settings = {
-            (slot, level): check_tasks(choices, best._replace(**{slot: level}), plugins)
+            (slot, level): check(best._replace(**{slot: level}), choices.tasks)
             for slot in Model._fields
             for level in getattr(choices, f"{slot}s")
             if not choices.is_first(slot, level)
         }
-        return cls(choices, of_models, of_settings)
+        return cls(choices, of_models, of_settings, check(best, choices.misplaced))
 
     def expected(self, mix: Mix) -> Reasons:
         """Return why a combination should be refused, by its parts."""
-        reasons = [self.of_models[self.choices.plain(mix.model)][mix.task]]
+        found = [self.of_models[self.choices.plain(mix.model)][mix.task]]
         for setting in mix.model._asdict().items():
-            reasons.append(self.of_settings.get(setting, {}).get(mix.task, ()))
-        return tuple(text for each in reasons for text in each)
+            found.append(self.of_settings.get(setting, {}).get(mix.task, ()))
+        return tuple(text for reasons in found for text in reasons)
 
 
 # ---- what a reason has to say ---------------------------------------------------------------

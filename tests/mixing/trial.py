@@ -28,7 +28,7 @@ def try_out(plan: Plan, dataset: Dataset, accelerator: Accelerator, folder: Path
     """
     studies = Studies(plan, dataset)
     tokenizers = Tokenizers(plan, lambda: studies.reports("train"))
-    model = build_model(plan, tokenizers)
+    model = build_model(plan, tokenizers).to(accelerator.device)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
 
     taken = _train(plan, model, studies, accelerator)
@@ -45,7 +45,7 @@ def try_out(plan: Plan, dataset: Dataset, accelerator: Accelerator, folder: Path
     for name, tokenizer in tokenizers.loaded.items():
         tokenizer.save(Path(saved[name]))
     again = build_model(plan, Tokenizers(plan, None, saved), load_weights=False)
-    load_model(folder, again)
+    load_model(folder, again.to(accelerator.device))
     rewritten = write(plan, again, studies)
     assert rewritten == written, f"wrote {written}, and reloaded {rewritten}"
 
@@ -84,7 +84,7 @@ def probe(plan: Plan, model: ReportModel, studies: Studies) -> None:
     """Ask the objectives what a run asks them at its end."""
     model.eval()
     loader = studies.loader(model, "test", training=False, objectives=list(plan.objectives))
-    (batch,) = loader.epoch()
+    (batch,) = (each.to(_device(model)) for each in loader.epoch())
     features = Features(model.parts, batch)
     for name, objective in model.objectives.items():
         found: list[Tensor] = []
@@ -104,4 +104,9 @@ def probe(plan: Plan, model: ReportModel, studies: Studies) -> None:
 def write(plan: Plan, model: ReportModel, studies: Studies) -> list[Generated]:
     """Write a report for each test study, from its images alone."""
     loader = studies.loader(model.eval(), "test", training=False)
-    return [report for batch in loader.epoch() for report in model.generate(batch, plan.generation)]
+    batches = (batch.to(_device(model)) for batch in loader.epoch())
+    return [report for batch in batches for report in model.generate(batch, plan.generation)]
+
+
+def _device(model: ReportModel) -> torch.device:
+    return next(model.parameters()).device
