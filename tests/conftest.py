@@ -20,6 +20,18 @@ SHARED = Path(os.environ.get("RRG_SHARED") or REPOSITORY.parent / "shared").expa
 TINY = Path(__file__).parent / "tiny.yaml"
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Test in several processes, but for what is measured, and what is named one by one."""
+    benchmark = "benchmark" in config.option.markexpr.replace("not benchmark", "")
+    if benchmark or any("::" in word for word in config.args):
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = min(cores or 1, 4)
+    # each computes in its share of the cores: more threads than cores slow each other down
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // workers)))
+    return workers if workers > 1 else 0
+
+
 @pytest.fixture
 def golden() -> Callable[[str], Any]:
     """Load a golden file: from the folder RRG_GOLDEN where it is set and has the file.
