@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
+from jaxtyping import UInt8
+
 from rrgcore.augment import tell_never_mirrored, unfit
 from rrgcore.build import make_annotators, make_dataset
 from rrgcore.cleaning import is_empty
@@ -16,7 +19,7 @@ from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
 from rrgcore.provenance import Provenance
 from rrgcore.settings import AugmentSettings, Split
-from rrgcore.study import Study
+from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Dataset, KeepsRawReports, Track, Workbench, untracked
 
 ADAPTER = "adapter"
@@ -38,9 +41,12 @@ class Studies:
     ) -> None:
         self.plan = plan
         self.dataset = dataset or make_dataset(plan)
+        self._images = ImageCache(self.dataset, size=plan.data.image_size)
         annotators = make_annotators(plan)
         for annotator in annotators.values():
-            annotator.equip(Workbench(self.dataset.open, plan.seed, device, track))
+            annotator.equip(
+                Workbench(self.dataset.open, plan.seed, device, track, cached=self._cached)
+            )
         self.knowledge = Knowledge(
             dataset=self.dataset,
             annotators=annotators,
@@ -50,7 +56,6 @@ class Studies:
         self._of: dict[Split, list[Study]] = {}
         self._known: dict[tuple[Split, bool], _Known] = {}
         """What is known of the studies of a role, blind or not."""
-        self._images = ImageCache(self.dataset, size=plan.data.image_size)
 
     def __getitem__(self, role: Split) -> list[Study]:
         """List the studies of a role; raises DataError when there are none."""
@@ -284,6 +289,10 @@ class Studies:
         return truncated(
             self["train"], model.parts.decoder.tokenizer, self.plan.data.max_report_tokens
         )
+
+    def _cached(self, image: ImageRef, size: int) -> UInt8[np.ndarray, "h w"] | None:
+        """Show annotators what the model will see too, rather than read it twice."""
+        return self._images[image] if size == self._images.size else None
 
     def provenance(self) -> Provenance:
         """Record the training studies, for whoever uses what a run learned from them."""

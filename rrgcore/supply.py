@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar, final
 import numpy as np
 from jaxtyping import UInt8
 
+from rrgcore.images.reading import resize
 from rrgcore.provenance import Artefact
 from rrgcore.study import ImageRef, Study
 
@@ -19,6 +20,10 @@ T = TypeVar("T")
 def untracked(items: Iterable[T], title: str, total: int) -> Iterator[T]:
     """Pass items through where nobody watches."""
     yield from items
+
+
+def uncached(image: ImageRef, size: int) -> None:
+    """Return nothing: images are opened anew each time."""
 
 
 Track = Callable[[Iterable[Any], str, int], Iterator[Any]]
@@ -37,6 +42,13 @@ class Workbench:
     """Where torch is to work."""
     track: Track = untracked
     """Pass items through, showing how far they are: items, title, how many."""
+    cached: Callable[[ImageRef, int], UInt8[np.ndarray, "h w"] | None] = uncached
+    """Return an image that somebody has resized to a square of that size, or None."""
+
+    def look(self, image: ImageRef, size: int) -> UInt8[np.ndarray, "h w"]:
+        """Return an image resized to a square; raises DataError."""
+        found = self.cached(image, size)
+        return resize(self.open(image), size) if found is None else found
 
 
 class Annotator(ABC):

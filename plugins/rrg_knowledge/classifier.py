@@ -13,7 +13,6 @@ from rrg_knowledge.classifier_record import find_saved, read_record
 from rrgcore.annotations import Labels, Probabilities
 from rrgcore.chest import OBSERVATIONS
 from rrgcore.errors import DataError
-from rrgcore.images import resize
 from rrgcore.provenance import Artefact, Provenance
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Annotator, HoldsArtefacts, Workbench
@@ -248,7 +247,7 @@ class ObservationClassifier(Annotator, HoldsArtefacts):
             return known
         assert self._architecture is not None, "the architecture says how large images are"
         size = self._architecture.image_size
-        read = torch.from_numpy(resize(self._workbench.open(image), size).copy())
+        read = torch.from_numpy(self._workbench.look(image, size).copy())
         if (len(self._images) + 1) * size**2 <= CACHE_BYTES:
             self._images[image] = read
         return read

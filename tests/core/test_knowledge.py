@@ -292,3 +292,17 @@ def test_a_part_of_a_run_that_was_trained_on_these_test_studies_is_refused(
 def test_an_artefact_of_other_studies_is_no_leak():
     artefact = Artefact("it", Provenance.of([Study("a", (), ())]))
     assert leak(artefact, [Study("b", (), ())]) is None
+
+
+def test_an_annotator_looks_at_what_the_model_has_read_already():
+    opened: list[ImageRef] = []
+
+    def read(image: ImageRef) -> UInt8[np.ndarray, "h w"]:
+        opened.append(image)
+        return np.full((8, 6), 7, np.uint8)
+
+    seen = np.full((4, 4), 9, np.uint8)
+    bench = Workbench(read, cached=lambda image, size: seen if size == 4 else None)
+    assert bench.look(ImageRef("a"), 4) is seen
+    assert bench.look(ImageRef("a"), 5).shape == (5, 5)
+    assert opened == [ImageRef("a")]
