@@ -58,9 +58,9 @@ def build_model(
     for name in plan.freeze:
         part_of(parts, objectives, name).requires_grad_(False)
     model = ReportModel(parts=parts, objectives=objectives)
-    model.left_out = left_out(
-        model, loaded, started=[part_of(parts, objectives, p) for p in starts]
-    )
+    # also where a run that goes on no longer reads them: its checkpoints must go on holding them
+    started = [part_of(parts, objectives, part) for part in plan.init]
+    model.left_out = left_out(model, loaded, started=started)
     start_from(later, parts, objectives)
     return model
 

@@ -105,6 +105,12 @@ class Plan:
         found = [cast(Any, self.dataset.cls).caution]
         if self.data.oracle:
             found.append(ORACLE)
+        roots = [*self.blocks(), *(b for root in self.annotators.values() for b in root.walk())]
+        if trusted := [block.address for block in roots if block.options.get("trusted") is True]:
+            found.append(
+                f"Trusted: what {', '.join(trusted)} was learned from is not known; the recipe "
+                "vouches that it saw no report that is predicted here."
+            )
         return [caution for caution in found if caution]
 
     def stage_weights(self, stage: str) -> Mapping[str, float]:

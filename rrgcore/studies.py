@@ -20,7 +20,7 @@ from rrgcore.plan import Plan
 from rrgcore.provenance import Provenance
 from rrgcore.settings import AugmentSettings, Split
 from rrgcore.study import ImageRef, Study
-from rrgcore.supply import Dataset, KeepsRawReports, Track, Workbench, untracked
+from rrgcore.supply import Dataset, KeepsRawReports, Track, Workbench, learns, untracked
 
 ADAPTER = "adapter"
 """The slot of the model itself that prepares from studies; the others are objectives'."""
@@ -141,9 +141,18 @@ class Studies:
         """Find artefacts among components, and among annotators, that were learned from studies
         which are to be predicted.
         """
+        held_out = [*self["val"], *self["test"]]
+        learning = [k for k, each in self.knowledge.annotators.items() if learns(each)]
+        if learning and (seen := self.provenance().seen(held_out)):
+            slugs = ", ".join(map(slug_of, learning))
+            yield self.plan.problem(
+                "data.splits",
+                f"'{seen[0]}' and {len(seen) - 1:,} more studies are to be predicted, and are what "
+                f"annotators learn from ({slugs}): `train` needs others than `val` and `test`",
+            )
         annotators = self.knowledge.annotators.items()
         held = [(f"data.annotations.{slug_of(kind)}", each) for kind, each in annotators]
-        for address, text in find_leaks([*components, *held], [*self["val"], *self["test"]]):
+        for address, text in find_leaks([*components, *held], held_out):
             yield self.plan.problem(address, text)
 
     def _carrying(

@@ -241,15 +241,21 @@ def test_ctrl_c_stops_all_where_they_can_go_on_and_a_second_one_at_once(
     script = PATIENT.format(once=not stubborn)
     tasks = [task(str(number), script, tmp_path) for number in range(3)]
     watcher = Interrupts(stubborn=stubborn)
+    # a test run in the background ignores Ctrl-C, and so would what it starts
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        run_all(tasks, jobs=2, watcher=watcher)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_all(tasks, jobs=2, watcher=watcher)
+        handler = signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - began < 15
     assert watcher.asked_to_stop == 2
     assert watcher.codes == ([] if stubborn else [130, 130])
     assert [t.log.read_text().split() for t in tasks[:2]] == [["ready", "saved"]] * 2
     assert not tasks[2].log.exists(), "what waits is not begun"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert handler is signal.default_int_handler
 
 
 def test_threads_and_gpus_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:

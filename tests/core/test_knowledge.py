@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from rrgcore import Component, hookimpl, load_recipe, load_run
+from rrgcore import Component, build, hookimpl, load_recipe, load_run
 from rrgcore.annotations import Labels, Probabilities
 from rrgcore.cli import app
 from rrgcore.errors import DataError, RecipeError
@@ -26,6 +26,7 @@ from rrgcore.provenance import Artefact, Provenance
 from rrgcore.session import Run, Session
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Annotator, Dataset, HoldsArtefacts, Workbench
+from rrgcore.tokenizers import Tokenizers
 from rrgcore.types import Encoded, Visual
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -276,7 +277,28 @@ def test_one_that_saw_training_studies_alone_is_not(found: Discovered, tmp_path:
 
 def test_one_that_does_not_say_what_it_saw_has_to_be_vouched_for(found: Discovered):
     assert "does not say which studies it was learned from" in refusal(with_given(found, "given"))
-    with_given(found, "{name: given, trusted: true}").check()
+    vouched = with_given(found, "{name: given, trusted: true}")
+    vouched.check()
+    assert any(text.startswith("Trusted: what data.anno") for text in vouched.plan.cautions)
+
+
+def test_annotators_may_not_learn_from_what_is_to_be_predicted(found: Discovered, tmp_path: Path):
+    same = session(found, PREDICTED, "data.splits={test: train}")
+    assert "data.splits" in refusal(same)
+    assert "'phantom-train-00000' and 9 more studies are to be predicted" in refusal(same)
+    with pytest.raises(RecipeError, match="annotators learn from"):
+        same.run(tmp_path / "run")
+
+
+def test_a_part_from_a_run_is_never_taken_for_published(run: Run, found: Discovered):
+    """A run that goes on does not read `init` again, and must not forget what it came from."""
+    plan = session(found, PREDICTED, f"init={{encoder: 'run:{run.path}'}}").plan
+    seen: list[list[Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "left_out", lambda model, loaded, *, started: seen.append(started))
+        tokenizers = Tokenizers(plan, lambda: [s.report or "" for s in run_studies(run, "train")])
+        model = build.build_model(plan, tokenizers, starts={})
+    assert seen == [[model.parts.encoder]]
 
 
 def test_a_part_of_a_run_that_was_trained_on_these_test_studies_is_refused(
