@@ -52,6 +52,11 @@ def predict_reports(
 
     Raises DataError for a file that is no image, RunError where the run did not keep what it needs.
     """
+    if plan.data.oracle:
+        raise RunError(
+            f"{folder.path} is an oracle's run: its model reads what a report says, and a new "
+            "image has none. Train one without data.oracle"
+        )
     pictures = Pictures(paths)
     studies = list(pictures.studies("test"))
     adapter = model.parts.adapter

@@ -39,7 +39,7 @@ class ObservationNGrams(Annotator, HoldsArtefacts):
     stands which studies it was mined from; of any other `learned_from` is a file that says so (ids,
     hash), and `trusted` vouches without one.
 
-    CmEAA, §3.2 and C6; ORGan (Hou et al., ACL 2023).
+    CmEAA, §2.2 and C6; ORGan (Hou et al., ACL 2023).
     """
 
     writes: ClassVar[type] = NGrams

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final, final
 
+from rrg_knowledge.observe import source_of_report
 from rrgcore.annotations import Labels, NearestReport, Probabilities
 from rrgcore.chest import OBSERVATIONS
 from rrgcore.errors import DataError
@@ -104,7 +105,9 @@ class Questions:
             }
             return Labels(other.values, sources)
         values = {name: VALUES[word] for name, word in said.items()}
-        return Labels(values, {name: f"{self.model} ({word})" for name, word in said.items()})
+        whose = source_of_report(study)
+        sources = {name: f"{self.model} ({word}), {whose}" for name, word in said.items()}
+        return Labels(values, sources)
 
     def refusal(self, study: Study, answer: str, error: Unreadable) -> str:
         """Say what is wrong with an answer, and what to do."""

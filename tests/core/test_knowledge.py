@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from rrgcore import Component, build, hookimpl, load_recipe, load_run
 from rrgcore.annotations import Labels, Probabilities
 from rrgcore.cli import app
-from rrgcore.errors import DataError, RecipeError
+from rrgcore.errors import DataError, RecipeError, RunError
 from rrgcore.interfaces import Adapter, Prepares
 from rrgcore.knowledge import Knowledge, leak
 from rrgcore.plugins import GROUP, Discovered, discover
@@ -247,7 +247,7 @@ def test_an_oracle_is_let_through_and_says_so_wherever_scores_stand(
         said = CliRunner().invoke(app, [*command, "-p", "13a"])
         assert "These scores are an upper bound, not a result." in said.output
     Image.fromarray(np.full((8, 8), 9, np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match="tells what the report says"):
+    with pytest.raises(RunError, match="an oracle's run"):
         done.predict([tmp_path / "a.png"])
 
 
