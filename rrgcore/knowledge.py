@@ -116,6 +116,7 @@ class Knowledge:
         for kind in kinds:
             if (reason := self.only_from_reports(kind)) is not None:
                 raise DataError(reason)
+        self._check_data_unseen(kinds, studies)
         if make:
             self.learn(kinds)
         known = gather_annotations(
@@ -154,6 +155,16 @@ class Knowledge:
                 "bound: data.oracle=true"
             )
         return next(filter(None, map(self.only_from_reports, annotator.reads)), None)
+
+    def _check_data_unseen(self, kinds: Iterable[type], studies: Sequence[Study]) -> None:
+        """Refuse the data's annotations by a model that learned from these very studies."""
+        for kind in kinds:
+            if kind in self.annotators:
+                self._check_data_unseen(self.annotators[kind].reads, studies)
+            elif (learned := self.dataset.learned_from(kind)) is not None:
+                name = f"what made the data's {slug_of(kind)}"
+                if (text := leak(Artefact(name, learned), studies)) is not None:
+                    raise DataError(text)
 
     def _without_report(self, study: Study) -> Study:
         allowed = {

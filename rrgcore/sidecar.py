@@ -65,6 +65,18 @@ def made_from_images(sidecar: Path) -> bool:
     return facts.get("sha256") == _digest(sidecar)
 
 
+def learned_from(sidecar: Path) -> Provenance | None:
+    """Return what whoever made a file of annotations had learned from; None where that is nothing,
+    or nobody says. Raises DataError for a record that says it in another way.
+    """
+    try:
+        facts = json.loads(record_path(sidecar).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    learned = facts.get("learned_from") if isinstance(facts, dict) else None
+    return None if learned is None else Provenance.from_json(learned)
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

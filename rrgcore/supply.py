@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from rrgcore.images.reading import resize
-from rrgcore.provenance import Artefact
+from rrgcore.provenance import Artefact, Provenance
 from rrgcore.study import ImageRef, Study
 
 A = TypeVar("A")
@@ -140,6 +140,12 @@ class Dataset(ABC):
         reports are to be predicted; what was read in the reports may not.
         """
         return False
+
+    def learned_from(self, kind: type) -> Provenance | None:
+        """Return the studies that whoever made these annotations of images had learned from; None
+        where that is nothing. A run refuses annotations by one that saw what is to be predicted.
+        """
+        return None
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return what identifies the data, for the run's record."""

@@ -15,6 +15,7 @@ from rrg_data.rows import RowStudies, raw_reports
 from rrg_data.sidecars import Sidecars
 from rrgcore.data_check import check_data
 from rrgcore.images import read_image
+from rrgcore.provenance import Provenance
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import AnnotationFile, DataChecks, Dataset, HasAnnotationFiles, KeepsRawReports
 
@@ -77,6 +78,10 @@ class R2GenDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
     def knows_from_images(self, kind: type) -> bool:
         """Return what `rrg annotate` has written beside the sidecar."""
         return self.sidecars.from_images(kind)
+
+    def learned_from(self, kind: type) -> Provenance | None:
+        """Return what `rrg annotate` has written beside the sidecar."""
+        return self.sidecars.learned_from(kind)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return the files' hashes, what was made of it, and how much there is."""

@@ -17,7 +17,8 @@ from typing import Any, TypeVar, cast, final
 
 from rrg_data.json_text import parse_json
 from rrgcore.errors import DataError
-from rrgcore.sidecar import made_from_images
+from rrgcore.provenance import Provenance
+from rrgcore.sidecar import learned_from, made_from_images
 from rrgcore.study import Study
 from rrgcore.supply import AnnotationFile
 
@@ -66,6 +67,10 @@ class Sidecars:
             path = self.path(slug)
             self._from_images[slug] = path.is_file() and made_from_images(path)
         return self._from_images[slug]
+
+    def learned_from(self, kind: type) -> Provenance | None:
+        """Return what whoever made the file of a kind had learned from, as its record says."""
+        return learned_from(self.path(str(getattr(kind, "slug", ""))))
 
     def digests(self) -> dict[str, str]:
         """Return what tells each file from an edited one, by slug."""

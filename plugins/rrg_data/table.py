@@ -18,6 +18,7 @@ from rrg_data.splits import split_by_hash
 from rrg_data.table_file import Record, Table, find_columns, find_table, read_table
 from rrgcore.data_check import check_data
 from rrgcore.images import read_image
+from rrgcore.provenance import Provenance
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import AnnotationFile, DataChecks, Dataset, HasAnnotationFiles, KeepsRawReports
 
@@ -99,6 +100,10 @@ class TableDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
     def knows_from_images(self, kind: type) -> bool:
         """Return what `rrg annotate` has written beside the sidecar."""
         return self.sidecars.from_images(kind)
+
+    def learned_from(self, kind: type) -> Provenance | None:
+        """Return what `rrg annotate` has written beside the sidecar."""
+        return self.sidecars.learned_from(kind)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return the files' hashes, what was made of it, and how much there is."""

@@ -311,6 +311,26 @@ def test_a_part_of_a_run_that_was_trained_on_these_test_studies_is_refused(
     assert "was learned from 'phantom-train-00000' and 9 more" in refusal(swapped)
 
 
+def test_annotations_by_one_that_learned_from_these_studies_are_refused():
+    class Annotated(Blank):
+        def knows_from_images(self, kind: type) -> bool:
+            return True
+
+        def learned_from(self, kind: type) -> Provenance:
+            return Provenance.of([Study("test-1", (), ())])
+
+        def annotation(self, study: Study, kind: type) -> Any:
+            return Labels({})
+
+    knowledge = Knowledge(
+        dataset=Annotated(), annotators={Probabilities: Probable()}, training=lambda: []
+    )
+    others = [Study("test-0", (), ())]
+    assert knowledge.blind("test", others, [Probabilities])[0][Probabilities].values == {}
+    with pytest.raises(DataError, match="what made the data's labels was learned from 'test-1'"):
+        knowledge.blind("test", [*others, Study("test-1", (), ())], [Probabilities])
+
+
 def test_an_artefact_of_other_studies_is_no_leak():
     artefact = Artefact("it", Provenance.of([Study("a", (), ())]))
     assert leak(artefact, [Study("b", (), ())]) is None
