@@ -65,10 +65,11 @@ class Job:
         # one that goes on from a checkpoint no longer needs the run that it once started from
         init = {} if resumes else plan.init
         starts = {part: checkpoint_of(source) for part, source in init.items()}
-        built: list[tuple[str, object]] = [*starts_of(plan)] if not resumes else []
+        built: list[tuple[str, object]] = [] if resumes else [*starts_of(plan)]
         self.model = build_model(plan, self.tokenizers, starts=starts, built=built)
         if leaks := list(self.studies.leaks(built)):
             raise RecipeError(plan.recipe.source, leaks)
+        self._components = [component for _, component in built]
         self.model.to(accelerator.device)
         if cut := self.studies.cut_reports(self.model):
             watcher.note(
@@ -114,7 +115,8 @@ class Job:
         """
         self.studies.knowledge.keep_in(folder.artefacts, writes=folder.writes)
         if folder.writes:
-            folder.write_training(self.studies.provenance())
+            if folder.training is None:  # one that goes on no longer knows what it started from
+                folder.write_training(self.studies.provenance(self._components))
             self.studies.learn(self.model)
         self.accelerator.wait_for_everyone()
         self.studies.learn(self.model)

@@ -71,8 +71,10 @@ class Knowledge:
         if folder is not None and self._writes:
             with written_whole(folder) as unfinished:
                 annotator.save(unfinished)
-                learned = Provenance.of(studies).to_json()
-                write_json(unfinished / LEARNED, {"by": annotator.fingerprint(), **learned})
+                # what it was given had learned from something too
+                learned = Provenance.of(studies).joined(learned_elsewhere([annotator]))
+                facts = {"by": annotator.fingerprint(), **learned.to_json()}
+                write_json(unfinished / LEARNED, facts)
 
     def open(
         self,
@@ -202,6 +204,14 @@ def find_leaks(
         for artefact in artefacts:
             if (text := leak(artefact, held_out)) is not None:
                 yield address, text
+
+
+def learned_elsewhere(components: Iterable[object]) -> Iterator[Provenance]:
+    """Return what the artefacts that components were given had learned from, where they say."""
+    for component in components:
+        for artefact in component.artefacts() if isinstance(component, HoldsArtefacts) else ():
+            if artefact.learned_from is not None:
+                yield artefact.learned_from
 
 
 def leak(artefact: Artefact, held_out: Sequence[Study]) -> str | None:

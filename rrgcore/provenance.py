@@ -34,6 +34,18 @@ class Provenance:
             digest.update(f"{id}\0{report}\0".encode())
         return cls(tuple(id for id, _ in rows), digest.hexdigest(), about)
 
+    def joined(self, others: Iterable["Provenance"]) -> "Provenance":
+        """Return the record of what was learned from these studies and from the others'."""
+        more = [each for each in others if each.hash != self.hash]
+        if not more:
+            return self
+        digest = blake2b(
+            "\0".join(sorted({self.hash, *(m.hash for m in more)})).encode(), digest_size=16
+        )
+        ids = {id for each in (self, *more) for id in each.ids}
+        about = "; ".join(dict.fromkeys(each.about for each in (self, *more) if each.about))
+        return Provenance(tuple(sorted(ids)), digest.hexdigest(), about)
+
     @classmethod
     def from_json(cls, data: Any) -> "Provenance":
         """Read what `to_json` wrote; raises DataError."""

@@ -14,7 +14,7 @@ from rrgcore.data import Collator, ImageCache, Loader, truncated
 from rrgcore.errors import DataError, Problem, RecipeError
 from rrgcore.gathering import slug_of
 from rrgcore.interfaces import ChecksTrainingSet, Prepares
-from rrgcore.knowledge import Knowledge, find_leaks
+from rrgcore.knowledge import Knowledge, find_leaks, learned_elsewhere
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
 from rrgcore.provenance import Provenance
@@ -143,7 +143,7 @@ class Studies:
         """
         held_out = [*self["val"], *self["test"]]
         learning = [k for k, each in self.knowledge.annotators.items() if learns(each)]
-        if learning and (seen := self.provenance().seen(held_out)):
+        if learning and (seen := Provenance.of(self["train"]).seen(held_out)):
             slugs = ", ".join(map(slug_of, learning))
             yield self.plan.problem(
                 "data.splits",
@@ -303,9 +303,12 @@ class Studies:
         """Show annotators what the model will see too, rather than read it twice."""
         return self._images[image] if size == self._images.size else None
 
-    def provenance(self) -> Provenance:
-        """Record the training studies, for whoever uses what a run learned from them."""
-        return Provenance.of(self["train"], about=self.plan.dataset.name)
+    def provenance(self, components: Iterable[object] = ()) -> Provenance:
+        """Record the training studies, and what the artefacts of components and annotators had
+        learned from, for whoever uses what a run learned.
+        """
+        own = Provenance.of(self["train"], about=self.plan.dataset.name)
+        return own.joined(learned_elsewhere([*components, *self.knowledge.annotators.values()]))
 
     def facts(self) -> Mapping[str, Any]:
         """Return what identifies the data, for run.json."""

@@ -331,6 +331,16 @@ def test_annotations_by_one_that_learned_from_these_studies_are_refused():
         knowledge.blind("test", [*others, Study("test-1", (), ())], [Probabilities])
 
 
+def test_what_a_run_was_given_is_in_its_record(run: Run, found: Discovered, tmp_path: Path):
+    given = artefact_of(tmp_path / "r.json", "elsewhere-7")
+    start = f"init={{encoder: 'run:{run.path}'}}"
+    annotators = f"data.annotations={{probabilities: brightness, labels: {given}}}"
+    done = session(found, annotators, start, "data.train=8").run(tmp_path / "run")
+    learned = done.folder.training
+    assert learned is not None
+    assert set(learned.ids) == {"elsewhere-7", *(f"phantom-train-{i:05d}" for i in range(10))}
+
+
 def test_an_artefact_of_other_studies_is_no_leak():
     artefact = Artefact("it", Provenance.of([Study("a", (), ())]))
     assert leak(artefact, [Study("b", (), ())]) is None
