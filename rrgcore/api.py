@@ -44,6 +44,7 @@ from rrgcore.interfaces import (
     VisualEncoder,
 )
 from rrgcore.plugins import API_VERSION as VERSION
+from rrgcore.precision import full_precision
 from rrgcore.provenance import Artefact, Provenance
 from rrgcore.scoring import Metric, Pair, Scores, Terms, mean_terms
 from rrgcore.scoring.published import Published, PublishedRow, PublishedTable
@@ -154,6 +155,7 @@ __all__ = [
     "Workbench",
     "decode_image",
     "encode_views",
+    "full_precision",
     "load_tokenizer",
     "mean_terms",
     "pad_sequences",

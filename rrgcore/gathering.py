@@ -1,6 +1,6 @@
 """The annotations of studies: from annotators, from the studies themselves, from the data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -37,7 +37,7 @@ def gather_annotations(
     build on is gathered alone. `annotate` is how one is asked.
     """
     gathered = list(studies)
-    for kind in _in_order(kinds, annotators):
+    for kind in in_order(kinds, annotators):
         if kind in annotators and not make:
             continue
         if kind in annotators:
@@ -60,8 +60,10 @@ def gather_annotations(
     return gathered
 
 
-def _in_order(kinds: Sequence[type], annotators: Mapping[type, Annotator]) -> list[type]:
-    """List the kinds and what their annotators read, the latter first."""
+def in_order(kinds: Iterable[type], annotators: Mapping[type, Annotator]) -> list[type]:
+    """List the kinds and what their annotators read, the latter first; raises DataError for
+    annotators that wait for each other.
+    """
     order: list[type] = []
 
     def visit(kind: type, above: tuple[type, ...]) -> None:
@@ -78,6 +80,15 @@ def _in_order(kinds: Sequence[type], annotators: Mapping[type, Annotator]) -> li
     for kind in kinds:
         visit(kind, ())
     return order
+
+
+def needed_by(kinds: Iterable[type], annotators: Mapping[type, Annotator]) -> list[type]:
+    """List the kinds and what their annotators read, nearest first."""
+    found = list(dict.fromkeys(kinds))
+    for kind in found:
+        reads = annotators[kind].reads if kind in annotators else ()
+        found += [needed for needed in reads if needed not in found]
+    return found
 
 
 def _check_none_missing(

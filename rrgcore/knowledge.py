@@ -12,13 +12,17 @@ from typing import Any, cast, final
 from rrgcore.annotations import Annotation
 from rrgcore.errors import DataError
 from rrgcore.files import write_json, write_text, written_whole
-from rrgcore.gathering import NOTHING, gather_annotations, list_annotations, slug_of
-from rrgcore.provenance import Artefact, Provenance
+from rrgcore.gathering import (
+    NOTHING,
+    gather_annotations,
+    in_order,
+    list_annotations,
+    needed_by,
+    slug_of,
+)
+from rrgcore.provenance import LEARNED, Artefact, Provenance
 from rrgcore.study import Study
-from rrgcore.supply import Annotator, Dataset, HoldsArtefacts, learns
-
-LEARNED = "learned.json"
-"""Beside what an annotator saved: the studies that it learned from."""
+from rrgcore.supply import Annotator, Dataset, artefacts_of, learns
 
 
 @final
@@ -52,14 +56,11 @@ class Knowledge:
 
     def learn(self, kinds: Iterable[type]) -> None:
         """Let the annotators of these kinds learn, after those whose work they read."""
-        for kind in kinds:
-            if kind not in self.annotators or kind in self._fitted:
-                continue
-            annotator = self.annotators[kind]
-            self.learn(annotator.reads)
-            self._fitted.add(kind)
-            if learns(annotator):
+        for kind in in_order(kinds, self.annotators):
+            annotator = self.annotators.get(kind)
+            if annotator is not None and learns(annotator) and kind not in self._fitted:
                 self._learn(kind, annotator)
+                self._fitted.add(kind)
 
     def _learn(self, kind: type, annotator: Annotator) -> None:
         folder = self._folder and self._folder / slug_of(kind)
@@ -138,34 +139,41 @@ class Knowledge:
 
     def only_from_reports(self, kind: type) -> str | None:
         """Say why annotations of a kind are no use where reports are to be predicted, or None."""
-        slug = slug_of(kind)
-        if kind not in self.annotators:
-            if self.dataset.knows_from_images(kind):
-                return None
+        found = self.told_by_reports(kind)
+        if found is None:
+            return None
+        slug = slug_of(found)
+        if found not in self.annotators:
             return (
                 f"the data's {slug} were made of the reports, as far as it says, and reports are "
                 f"what is to be predicted.\nName an annotator that looks at the images: "
                 f"data.annotations.{slug}. To give the model the truth, as an upper bound: "
                 "data.oracle=true"
             )
-        annotator = self.annotators[kind]
-        if annotator.from_report:
-            return (
-                f"the {slug} come from {type(annotator).__name__}, which tells what the report "
-                "says, and the report is what is to be predicted.\nName an annotator that looks at "
-                f"the images: data.annotations.{slug}. To give the model the truth, as an upper "
-                "bound: data.oracle=true"
-            )
-        return next(filter(None, map(self.only_from_reports, annotator.reads)), None)
+        return (
+            f"the {slug} come from {type(self.annotators[found]).__name__}, which tells what the "
+            "report says, and the report is what is to be predicted.\nName an annotator that looks "
+            f"at the images: data.annotations.{slug}. To give the model the truth, as an upper "
+            "bound: data.oracle=true"
+        )
+
+    def told_by_reports(self, kind: type) -> type | None:
+        """Return the first of a kind and what it builds on that only reports can tell, or None."""
+        for needed in needed_by([kind], self.annotators):
+            annotator = self.annotators.get(needed)
+            if annotator is None and not self.dataset.knows_from_images(needed):
+                return needed
+            if annotator is not None and annotator.from_report:
+                return needed
+        return None
 
     def _check_data_unseen(self, kinds: Iterable[type], studies: Sequence[Study]) -> None:
         """Refuse the data's annotations by a model that learned from these very studies."""
-        for kind in kinds:
-            if kind in self.annotators:
-                self._check_data_unseen(self.annotators[kind].reads, studies)
-            elif (learned := self.dataset.learned_from(kind)) is not None:
-                name = f"what made the data's {slug_of(kind)}"
-                if (text := leak(Artefact(name, learned), studies)) is not None:
+        for kind in needed_by(kinds, self.annotators):
+            learned = None if kind in self.annotators else self.dataset.learned_from(kind)
+            if learned is not None:
+                artefact = Artefact(f"what made the data's {slug_of(kind)}", learned)
+                if (text := leak(artefact, studies)) is not None:
                     raise DataError(text)
 
     def _without_report(self, study: Study) -> Study:
@@ -200,18 +208,16 @@ def find_leaks(
     which: the address of who holds one, and what is wrong.
     """
     for address, component in components:
-        artefacts = component.artefacts() if isinstance(component, HoldsArtefacts) else ()
-        for artefact in artefacts:
+        for artefact in artefacts_of(component):
             if (text := leak(artefact, held_out)) is not None:
                 yield address, text
 
 
 def learned_elsewhere(components: Iterable[object]) -> Iterator[Provenance]:
     """Return what the artefacts that components were given had learned from, where they say."""
-    for component in components:
-        for artefact in component.artefacts() if isinstance(component, HoldsArtefacts) else ():
-            if artefact.learned_from is not None:
-                yield artefact.learned_from
+    for artefact in artefacts_of(*components):
+        if artefact.learned_from is not None:
+            yield artefact.learned_from
 
 
 def leak(artefact: Artefact, held_out: Sequence[Study]) -> str | None:

@@ -8,6 +8,9 @@ from typing import Any, final
 from rrgcore.errors import DataError
 from rrgcore.study import Study
 
+LEARNED = "learned.json"
+"""Beside what an annotator saved: the studies that it learned from."""
+
 
 @final
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,12 @@ class HoldsArtefacts(ABC):
         """Return what it was given; nothing where it learns in the run."""
 
 
+def artefacts_of(*components: object) -> list[Artefact]:
+    """List what these components were given that was learned elsewhere."""
+    holders = [each for each in components if isinstance(each, HoldsArtefacts)]
+    return [artefact for holder in holders for artefact in holder.artefacts()]
+
+
 class Dataset(ABC):
     """Studies by split, images on demand."""
 

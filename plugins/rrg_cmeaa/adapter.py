@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rrg_cmeaa.cfe import CFE
 from rrg_cmeaa.ngrams import ObservationNGrams
 from rrg_cmeaa.nmia import NMIA
-from rrg_cmeaa.numbers import full_precision, masked_mean
+from rrg_cmeaa.numbers import masked_mean
 from rrg_cmeaa.repadapter import RepAdapter
 from rrgcore.api import (
     Adapter,
@@ -27,6 +27,7 @@ from rrgcore.api import (
     Tokenizer,
     UserError,
     Visual,
+    full_precision,
 )
 
 

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from rrg_cmeaa.bound import corrected, donsker_varadhan, follow, log_mean_exp
-from rrg_cmeaa.numbers import full_precision, masked_mean
+from rrg_cmeaa.numbers import masked_mean
 from rrgcore.api import (
     AlignmentObjective,
     Encoded,
@@ -21,6 +21,7 @@ from rrgcore.api import (
     Study,
     TextEncoder,
     UserError,
+    full_precision,
 )
 
 

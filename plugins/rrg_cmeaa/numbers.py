@@ -3,10 +3,7 @@
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-
-def full_precision(x: Tensor) -> Tensor:
-    """Return at least float32."""
-    return x if x.element_size() > 4 else x.float()
+from rrgcore.api import full_precision
 
 
 def masked_mean(

@@ -7,8 +7,7 @@ from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rrg_cmeaa.numbers import full_precision
-from rrgcore.api import Part, UserError
+from rrgcore.api import Part, UserError, full_precision
 
 
 @final

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from rrg_kia.identity import identify_reports
-from rrg_kia.precision import full_precision
 from rrg_kia.ranks import gather_rows
 from rrgcore.api import (
     AlignmentObjective,
@@ -30,6 +29,7 @@ from rrgcore.api import (
     TextEncoder,
     UserError,
     encode_views,
+    full_precision,
 )
 
 TAU_RANGE = (0.001, 0.5)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rrg_kia.identity import identify_reports
-from rrg_kia.precision import full_precision
 from rrgcore.api import (
     AlignmentObjective,
     Borrowed,
@@ -28,6 +27,7 @@ from rrgcore.api import (
     Tokenizer,
     Tokens,
     UserError,
+    full_precision,
 )
 
 MATCH = "[MATCH]"

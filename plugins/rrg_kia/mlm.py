@@ -9,7 +9,6 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from rrg_kia.precision import full_precision
 from rrgcore.api import (
     AlignmentObjective,
     Features,
@@ -22,6 +21,7 @@ from rrgcore.api import (
     TextMasking,
     Tokenizer,
     Tokens,
+    full_precision,
 )
 
 NOTHING = -100

@@ -1,11 +1,8 @@
 """The labeler of reports that another annotator asks."""
 
-from collections.abc import Sequence
-
 from rrg_knowledge.rules import RulesLabeler
 from rrgcore.annotations import Labels
-from rrgcore.provenance import Artefact
-from rrgcore.supply import Annotator, HoldsArtefacts, learns
+from rrgcore.supply import Annotator, learns
 
 
 def labeler_or_rules(labeler: Annotator | None) -> Annotator:
@@ -23,9 +20,3 @@ def labeler_or_rules(labeler: Annotator | None) -> Annotator:
             "expected one that is ready, such as `rules`"
         )
     return labeler
-
-
-def artefacts_of(*components: object) -> Sequence[Artefact]:
-    """List what nested components were given that was learned elsewhere."""
-    holders = [each for each in components if isinstance(each, HoldsArtefacts)]
-    return [artefact for holder in holders for artefact in holder.artefacts()]

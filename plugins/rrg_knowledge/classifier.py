@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, final
 
 import numpy as np
 
-from rrg_knowledge.asked_labeler import artefacts_of, labeler_or_rules
+from rrg_knowledge.asked_labeler import labeler_or_rules
 from rrg_knowledge.classifier_record import find_saved, read_record
 from rrgcore.annotations import Labels, Probabilities
 from rrgcore.chest import OBSERVATIONS
 from rrgcore.errors import DataError
 from rrgcore.provenance import Artefact, Provenance
 from rrgcore.study import ImageRef, Study
-from rrgcore.supply import Annotator, HoldsArtefacts, Workbench
+from rrgcore.supply import Annotator, HoldsArtefacts, Workbench, artefacts_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -2,13 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Final
 
 from rrgcore.errors import DataError
 from rrgcore.provenance import Provenance
-
-TRAINING: Final = Path("artefacts", "training.json")
-"""In a run's folder: the studies that it was trained on."""
 
 
 def read_provenance(path: Path) -> Provenance | None:

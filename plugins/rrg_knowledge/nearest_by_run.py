@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from rrg_knowledge.learned_elsewhere import TRAINING, read_provenance
+from rrg_knowledge.learned_elsewhere import read_provenance
 from rrg_knowledge.nearest_index import (
     ReportIndex,
     check_count,
@@ -16,6 +16,7 @@ from rrg_knowledge.nearest_index import (
 )
 from rrgcore.annotations import NearestReport
 from rrgcore.errors import DataError
+from rrgcore.folder import ARTEFACTS, TRAINING
 from rrgcore.provenance import Artefact
 from rrgcore.study import Study
 from rrgcore.supply import Annotator, HoldsArtefacts, Workbench
@@ -71,7 +72,7 @@ class NearestByRun(Annotator, HoldsArtefacts):
 
     def artefacts(self) -> Sequence[Artefact]:
         """Return the run, with the studies that it was trained on."""
-        learned = read_provenance(self.run / TRAINING)
+        learned = read_provenance(self.run / ARTEFACTS / TRAINING)
         return [Artefact(f"the run {self.run}", learned, self.trusted)]
 
     def equip(self, bench: Workbench) -> None:

@@ -15,8 +15,7 @@ from rrgcore import __version__
 from rrgcore.annotations import Labels, NGrams
 from rrgcore.chest import NO_FINDING
 from rrgcore.cleaning import cleaner
-from rrgcore.knowledge import LEARNED
-from rrgcore.provenance import Artefact
+from rrgcore.provenance import LEARNED, Artefact
 from rrgcore.study import Study
 from rrgcore.supply import Annotator, HoldsArtefacts, Track, Workbench, untracked
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, final
 
-from rrg_knowledge.asked_labeler import artefacts_of, labeler_or_rules
+from rrg_knowledge.asked_labeler import labeler_or_rules
 from rrgcore.annotations import Labels, NearestReport, Probabilities
 from rrgcore.chest import OBSERVATIONS
 from rrgcore.provenance import Artefact
 from rrgcore.study import Study
-from rrgcore.supply import Annotator, HoldsArtefacts, Workbench
+from rrgcore.supply import Annotator, HoldsArtefacts, Workbench, artefacts_of
 
 
 @final

@@ -5,14 +5,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from rrg_knowledge.asked_labeler import artefacts_of
 from rrg_knowledge.endpoint import Answers, Endpoint
 from rrg_knowledge.observe_prompt import Questions, Unreadable, read_answer
 from rrgcore.annotations import Labels, NearestReport, Probabilities
 from rrgcore.errors import DataError
 from rrgcore.provenance import Artefact
 from rrgcore.study import Study
-from rrgcore.supply import Annotator, HoldsArtefacts, Track, Workbench, untracked
+from rrgcore.supply import Annotator, HoldsArtefacts, Track, Workbench, artefacts_of, untracked
 
 
 @final

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
-from rrg_knowledge.asked_labeler import artefacts_of
 from rrg_knowledge.observe_prompt import Questions
 from rrgcore.annotations import Labels, NearestReport, Probabilities
 from rrgcore.errors import WeightsError
 from rrgcore.provenance import Artefact
 from rrgcore.study import Study
-from rrgcore.supply import Annotator, HoldsArtefacts, Workbench
+from rrgcore.supply import Annotator, HoldsArtefacts, Workbench, artefacts_of
 
 ENDS = 1 << 20
 """Bytes at each end of a weight file that its digest is made of: the whole takes minutes."""

@@ -14,10 +14,10 @@ from rrgcore.annotating.work import LEARNT, LINES, kept_work, lines_there
 from rrgcore.annotations import Annotation
 from rrgcore.errors import DataError, UserError
 from rrgcore.files import read_json, written_whole
-from rrgcore.gathering import NOTHING, slug_of
-from rrgcore.knowledge import LEARNED, Knowledge, find_leaks
+from rrgcore.gathering import NOTHING, needed_by, slug_of
+from rrgcore.knowledge import Knowledge, find_leaks
 from rrgcore.layout import check_free
-from rrgcore.provenance import Provenance
+from rrgcore.provenance import LEARNED, Provenance
 from rrgcore.sidecar import SidecarRecord, record_path
 from rrgcore.study import Study
 from rrgcore.supply import Annotator, Dataset, Track, Workbench, learns, untracked
@@ -42,18 +42,18 @@ def annotate_dataset(
     """
     kind = cast(type[Annotation], annotator.writes)
     known: dict[type, Annotator] = {**others, kind: annotator}
-    known = {needed: known[needed] for needed in _needed(kind, known) if needed in known}
+    known = {needed: known[needed] for needed in needed_by([kind], known) if needed in known}
+    knowledge = Knowledge(
+        dataset=dataset, annotators=known, training=lambda: _training(dataset, order)
+    )
     sidecar = sidecar_path(dataset, kind, order)
-    _refuse(dataset, annotator, order, known, sidecar)
+    _refuse(dataset, annotator, order, knowledge, sidecar)
     studies = _studies(dataset, order)
     if sidecar is not None and not studies:
         asked = ", ".join(order.splits[role] for role in order.wanted)
         raise DataError(f"the data has no studies in {asked}: there is nothing to annotate")
     for each in known.values():
         each.equip(Workbench(dataset.open, seed, device, track))
-    knowledge = Knowledge(
-        dataset=dataset, annotators=known, training=lambda: _training(dataset, order)
-    )
     identity = _identity(dataset, studies, order, known)
     target = cast(Path, order.save) if sidecar is None else sidecar
     with kept_work(target, identity, anew=order.force) as work:
@@ -107,7 +107,7 @@ def _refuse(
     dataset: Dataset,
     annotator: Annotator,
     order: AnnotationOrder,
-    known: Mapping[type, Annotator],
+    knowledge: Knowledge,
     sidecar: Path | None,
 ) -> None:
     name = order.annotator
@@ -126,36 +126,25 @@ def _refuse(
         if not saved_before:
             check_free(order.save)
     if order.blind:
-        for kind in _needed(annotator.writes, known):
-            if (reason := _only_from_reports(kind, dataset, known)) is not None:
-                raise UserError(f"--blind withholds reports, and {reason}")
+        withheld = knowledge.told_by_reports(annotator.writes)
+        if withheld is not None:
+            raise UserError(f"--blind withholds reports, and {_withheld(withheld, knowledge)}")
     held_out = [
         study
         for role, split in order.splits.items()
         if role != "train"
         for study in dataset.studies(split)[: order.limit]
     ]
-    for _, text in find_leaks([(name, each) for each in known.values()], held_out):
+    for _, text in find_leaks([(name, each) for each in knowledge.annotators.values()], held_out):
         raise DataError(text)
 
 
-def _needed(kind: type, known: Mapping[type, Annotator]) -> list[type]:
-    """List a class of annotations and all that it builds on."""
-    found = [kind]
-    for each in found:
-        reads = known[each].reads if each in known else ()
-        found += [needed for needed in reads if needed not in found]
-    return found
-
-
-def _only_from_reports(kind: type, dataset: Dataset, known: Mapping[type, Annotator]) -> str | None:
+def _withheld(kind: type, knowledge: Knowledge) -> str:
+    """Say why --blind leaves nobody to make a kind that only reports can tell."""
     slug = slug_of(kind)
-    if kind in known:
-        who = type(known[kind]).__name__
-        told = f"{who}, which makes {slug}, tells what a study's own report says"
-        return told if known[kind].from_report else None
-    if dataset.knows_from_images(kind):
-        return None
+    if kind in knowledge.annotators:
+        who = type(knowledge.annotators[kind]).__name__
+        return f"{who}, which makes {slug}, tells what a study's own report says"
     return (
         f"the data has no {slug}, which are needed, that are known to be made of images alone. "
         f"Make them first, with --blind too, or name who does: annotations.{slug}=…"

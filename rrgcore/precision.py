@@ -1,4 +1,4 @@
-"""Losses are computed in float32 whatever the features were computed in."""
+"""Losses and means are taken in float32, whatever the features were computed in."""
 
 import torch
 from torch import Tensor
