@@ -192,25 +192,27 @@ def _check_left_out(each: LeftOut, model: nn.Module, folder: Path) -> None:
     """See that a model holds what its checkpoint left out, and read it where it does not yet."""
     module = model.get_submodule(each.module)
 
-    def holds() -> bool:
+    def held() -> str:
         parameters = dict(module.named_parameters(remove_duplicate=False))
         there = {name: parameters[name] for name in each.names if name in parameters}
         if len(there) < len(each.names):
-            return False
+            return f"only {len(there)} of {len(each.names)} tensors"
         # a model without values holds none to compare
-        return any(p.is_meta for p in there.values()) or fingerprint_of(there) == each.fingerprint
+        if any(parameter.is_meta for parameter in there.values()):
+            return each.fingerprint
+        return fingerprint_of(there)
 
-    if holds():
-        return
-    if isinstance(module, Pretrained) and module.weights is not None:
+    found = held()
+    if found != each.fingerprint and isinstance(module, Pretrained) and module.weights is not None:
         module.load_weights()
-        if holds():
-            return
-    raise RunError(
-        f"{folder / MODEL} was trained on the weights '{each.weights}', which it does not hold, "
-        f"and those here now are others (expected the fingerprint {each.fingerprint[:12]}). "
-        "Bring the same weights"
-    )
+        found = held()
+    if found != each.fingerprint:
+        raise RunError(
+            f"{folder / MODEL} was trained on the weights '{each.weights}', which it does not "
+            f"hold, and those here now are others (expected the fingerprint "
+            f"{each.fingerprint[:12]}, found {found[:12] if ' ' not in found else found}). Bring "
+            "the same weights"
+        )
 
 
 def _unique(module: nn.Module) -> dict[str, Tensor]:

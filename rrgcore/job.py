@@ -1,8 +1,7 @@
 """One run's work: everything built for it, and the whole job done with it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, final
 
 import torch
@@ -14,18 +13,18 @@ from rrgcore.assembled import check_assembled
 from rrgcore.assess import Assessment, assess
 from rrgcore.build import build_model, make_metrics
 from rrgcore.checkpoint import link_folder
-from rrgcore.errors import RecipeError, RunError, did_you_mean
+from rrgcore.errors import RecipeError, did_you_mean
 from rrgcore.evaluate import Prediction
 from rrgcore.folder import PREDICTIONS, SCORES, RunFolder
 from rrgcore.interrupts import Interrupts
 from rrgcore.plan import Plan
-from rrgcore.provenance import Artefact, Provenance
 from rrgcore.resolve import weigh
 from rrgcore.scoring import Metric, Pair
 from rrgcore.scoring.cautions import MARK, ORACLE
 from rrgcore.scoring.scorecard import fit_metrics, flat, score, selected
+from rrgcore.starts import checkpoint_of, starts_of
 from rrgcore.studies import ROLES, Studies
-from rrgcore.supply import HoldsArtefacts, Track, untracked
+from rrgcore.supply import Track, untracked
 from rrgcore.tokenizers import WORDS, Tokenizers
 from rrgcore.tokens import AbsentTokenizer
 from rrgcore.training import Trainer
@@ -229,44 +228,6 @@ def check_selected(plan: Plan, metrics: Mapping[str, Metric], studies: Studies) 
             f"Given: {', '.join(given) or 'nothing: name a metric under evaluation.metrics'}; "
             "or `last`, which keeps the newest checkpoint",
         )
-
-
-def checkpoint_of(source: str) -> Path:
-    """Return the best checkpoint of the run that `init` names; raises RunError."""
-    return folder_of(source).best
-
-
-def folder_of(source: str) -> RunFolder:
-    """Return the run that `init` names; raises RunError."""
-    if not source.startswith("run:"):
-        raise RunError(
-            f"init: '{source}' is no run; expected run:PATH (published weights are an option of "
-            "the component: `weights`)"
-        )
-    return RunFolder.open(source.removeprefix("run:"))
-
-
-def starts_of(plan: Plan) -> Iterator[tuple[str, object]]:
-    """Return the runs that parts start from as holders of what those runs learned from.
-
-    One that was made before runs kept a record is let through: nothing is known against it.
-    """
-    for part, source in plan.init.items():
-        if (learned := folder_of(source).training) is not None:
-            yield f"init.{part}", StartedFrom(source, learned)
-
-
-@final
-class StartedFrom(HoldsArtefacts):
-    """A part that goes on from another run, which was trained on that run's studies."""
-
-    def __init__(self, source: str, learned: Provenance) -> None:
-        self.source = source
-        self.learned = learned
-
-    def artefacts(self) -> Sequence[Artefact]:
-        """Return the run."""
-        return [Artefact(f"'{self.source}'", self.learned)]
 
 
 def _entry(prediction: Prediction) -> dict[str, Any]:

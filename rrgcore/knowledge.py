@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast, final
 
 from rrgcore.annotations import Annotation
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, RunError
 from rrgcore.files import write_json, write_text, written_whole
 from rrgcore.gathering import (
     NOTHING,
@@ -51,7 +51,9 @@ class Knowledge:
         self._writes = False
 
     def keep_in(self, folder: Path, *, writes: bool) -> None:
-        """Load what was learned from a run's folder of artefacts, and save there what is not."""
+        """Load what was learned from a run's folder of artefacts. What is not there is learned and
+        saved by whoever `writes`; others get a RunError.
+        """
         self._folder, self._writes = folder, writes
 
     def learn(self, kinds: Iterable[type]) -> None:
@@ -67,6 +69,11 @@ class Knowledge:
         if folder is not None and (folder / LEARNED).is_file():
             annotator.load(folder)
             return
+        if folder is not None and not self._writes:
+            raise RunError(
+                f"{folder} does not hold what {type(annotator).__name__} learned, which makes "
+                f"{slug_of(kind)}: the run folder is not whole. Bring back its {folder.parent.name}"
+            )
         studies = self.open("train", self._training(), annotator.reads)
         annotator.fit(studies)
         if folder is not None and self._writes:

@@ -1,26 +1,23 @@
 """Reports for images that belong to no data set."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from accelerate import Accelerator
 from jaxtyping import UInt8
 
-from rrgcore.build import make_annotators
-from rrgcore.data import Collator, ImageCache, Loader
 from rrgcore.errors import DataError, RunError
 from rrgcore.evaluate import generate_reports
 from rrgcore.folder import RunFolder
 from rrgcore.images import read_image
-from rrgcore.interfaces import Prepares
-from rrgcore.knowledge import Knowledge
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
+from rrgcore.studies import Studies
 from rrgcore.study import ImageRef, Study
-from rrgcore.supply import Dataset, Workbench
+from rrgcore.supply import Dataset
 from rrgcore.watch import Watcher, tracking
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom"))
@@ -58,37 +55,14 @@ def predict_reports(
             "image has none. Train one without data.oracle"
         )
     pictures = Pictures(paths)
-    studies = list(pictures.studies("test"))
-    adapter = model.parts.adapter
-    prepares: dict[str, Prepares[Any]] = {}
-    if isinstance(adapter, Prepares):
-        prepares["adapter"] = adapter
-    kinds = {kind for each in prepares.values() for kind in each.annotations_read()}
-    if kinds:
-        annotators = make_annotators(plan)
-        for annotator in annotators.values():
-            bench = Workbench(pictures.open, plan.seed, str(accelerator.device), tracking(watcher))
-            annotator.equip(bench)
-        knowledge = Knowledge(
-            dataset=pictures, annotators=annotators, training=lambda: _not_kept(folder)
-        )
-        knowledge.keep_in(folder.artefacts, writes=False)
-        studies = knowledge.blind("predict", studies, tuple(kinds))
-    collate = Collator(
-        images=ImageCache(pictures, size=plan.data.image_size),
-        mean=model.parts.encoder.mean,
-        std=model.parts.encoder.std,
-        report_tokenizer=model.parts.decoder.tokenizer,
-        max_report_tokens=plan.data.max_report_tokens,
-        prepares=prepares,
-        seed=plan.seed,
-    )
-    size = plan.evaluation.batch_size or plan.data.batch_size
-    loader = Loader(studies, collate, batch_size=size, training=False)
+    alone = replace(plan, data=replace(plan.data, limit=None, splits={}))
+    studies = Studies(alone, pictures, track=tracking(watcher), device=str(accelerator.device))
+    studies.knowledge.keep_in(folder.artefacts, writes=False)
+    loader = studies.loader(model, "test", training=False, batch_size=plan.evaluation.batch_size)
     found = generate_reports(
         model,
         loader,
-        {study.id: "" for study in studies},
+        studies.references("test"),
         plan.generation,
         accelerator,
         watcher,
@@ -127,10 +101,3 @@ class Pictures(Dataset):
     def open(self, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
         """Read a file; raises DataError naming it."""
         return read_image(Path(image.where))
-
-
-def _not_kept(folder: RunFolder) -> Sequence[Study]:
-    raise RunError(
-        f"{folder.artefacts} does not hold what the run's annotators learned, and without the "
-        "training data they cannot learn it again"
-    )

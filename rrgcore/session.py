@@ -30,12 +30,10 @@ from rrgcore.interrupts import Interrupts
 from rrgcore.job import (
     Job,
     check_selected,
-    checkpoint_of,
     fitted_metrics,
     in_a_line,
     listed_studies,
     make_accelerator,
-    starts_of,
 )
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
@@ -51,6 +49,7 @@ from rrgcore.scoring import Pair
 from rrgcore.scoring.by_name import CLINICAL, make_named_metrics
 from rrgcore.scoring.scorecard import fit_metrics
 from rrgcore.settings import Split
+from rrgcore.starts import checkpoint_of, starts_of
 from rrgcore.studies import Studies
 from rrgcore.supply import DataChecks
 from rrgcore.tokenizers import Tokenizers

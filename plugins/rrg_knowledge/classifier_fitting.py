@@ -69,7 +69,8 @@ def fit_network(
 
     `read` returns images by their numbers.
     """
-    network.to(device).train()
+    # convolutions of this layout take two thirds of the time on a CPU
+    network.to(device=device, memory_format=torch.channels_last).train()
     batches = count_batches(len(wanted), batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
     total = epochs * batches
@@ -87,7 +88,9 @@ def fit_network(
             yield from torch.randperm(len(wanted), generator=rng).tensor_split(batches)
 
     for rows in track(steps(), "fitting the classifier", total):
-        images = architecture.pixels(_shift(read(rows.tolist()), rng).to(device))
+        images = architecture.pixels(_shift(read(rows.tolist()), rng).to(device)).contiguous(
+            memory_format=torch.channels_last
+        )
         target = wanted[rows].to(device)
         known = ~target.isnan()
         loss = F.binary_cross_entropy_with_logits(
@@ -97,7 +100,7 @@ def fit_network(
         (loss / known.sum().clamp(1)).backward()
         optimizer.step()
         schedule.step()
-    network.eval()
+    network.to(memory_format=torch.contiguous_format).eval()
 
 
 def auroc(scores: Float[np.ndarray, " m"], truth: Bool[np.ndarray, " m"]) -> float | None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from rrgcore.cli.annotating_data import annotators_of, as_typed, data_of
-from rrgcore.cli.options import Json, NoPlugins, PluginFiles, Variants, find_plugins
+from rrgcore.cli.options import (
+    DataName,
+    DataOptions,
+    Json,
+    NoPlugins,
+    PluginFiles,
+    Variants,
+    find_plugins,
+)
 from rrgcore.errors import DataError, RecipeError, UserError
 from rrgcore.interrupts import Interrupts
 from rrgcore.settings import Split
@@ -27,19 +35,8 @@ def annotate(
     annotator: Annotated[
         str, typer.Argument(metavar="ANNOTATOR", help="As listed by: rrg list annotators")
     ],
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATASET|RECIPE", help="As listed by: rrg list datasets, rrg list recipes"
-        ),
-    ],
-    options: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="OPTION=VALUE",
-            help="Options of the data set: root=DIR; of a recipe: data.root=DIR",
-        ),
-    ] = None,
+    name: DataName,
+    options: DataOptions = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="ANNOTATOR.OPTION=VALUE", help="--set atlas.keys=10"),

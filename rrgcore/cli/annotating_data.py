@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from rrgcore.errors import RecipeError, RegistryError, UserError
+from rrgcore.cli.options import refuse_unless_recipe
+from rrgcore.errors import RecipeError
 
 if TYPE_CHECKING:  # --help imports none of it
     from rrgcore.plugins import Discovered
@@ -31,7 +31,9 @@ def data_of(
             )
         recipe = _around(name, [*options, *overrides])
     else:
-        _refuse_unless_recipe(name, found)
+        refuse_unless_recipe(
+            name, found, of_folder="annotate the data in it: rrg annotate ANNOTATOR"
+        )
         from rrgcore.recipe import load_recipe
 
         ours = [f"data.{override}" for override in overrides]
@@ -50,24 +52,6 @@ def _around(dataset: str, options: Sequence[str]) -> "Recipe":
     if problems:
         raise RecipeError(source, problems)
     return Recipe(source, source, {"data": values}, {"data": PLACE}, (), (), ())
-
-
-def _refuse_unless_recipe(name: str, found: "Discovered") -> None:
-    """Raise what names both data sets and recipes, for what is none of them."""
-    from rrgcore.recipe import find_recipe
-
-    try:
-        find_recipe(name)
-    except UserError as error:
-        if Path(name).is_dir():
-            raise UserError(
-                f"'{name}' is a folder; to annotate the data in it: "
-                f"rrg annotate ANNOTATOR r2gen root={name}"
-            ) from error
-        try:
-            found.registry.entry("dataset", name)
-        except RegistryError as unknown:
-            raise UserError(f"{unknown}\n{error}") from error
 
 
 def annotators_of(data: "RecipeData", kind: type) -> Iterator[tuple[type, "Annotator"]]:

@@ -3,13 +3,21 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from rrgcore.cli.options import Json, NoPlugins, PluginFiles, Variants, find_plugins
-from rrgcore.errors import DataError, RegistryError, UserError
+from rrgcore.cli.options import (
+    DataName,
+    DataOptions,
+    Json,
+    NoPlugins,
+    PluginFiles,
+    Variants,
+    find_plugins,
+    refuse_unless_recipe,
+)
+from rrgcore.errors import DataError, UserError
 from rrgcore.interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -19,19 +27,8 @@ if TYPE_CHECKING:
 
 
 def check(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATASET|RECIPE", help="As listed by: rrg list datasets, rrg list recipes"
-        ),
-    ],
-    options: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="OPTION=VALUE",
-            help="Options of the data set: root=DIR; of a recipe: data.root=DIR",
-        ),
-    ] = None,
+    name: DataName,
+    options: DataOptions = None,
     variant: Variants = None,
     as_json: Json = False,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Open every image.")] = True,
@@ -108,7 +105,7 @@ def _of_recipe(
     """Return the data of a recipe, how its decoder's tokenizer reads reports, and the splits."""
     from rrgcore.recipe import load_recipe as read_recipe
 
-    _refuse_unless_recipe(name, found)
+    refuse_unless_recipe(name, found, of_folder="check the data in it: rrg data check")
     recipe = read_recipe(name, variants=variants, overrides=overrides)
     from rrgcore.data_check import Reading
     from rrgcore.recipe_data import recipe_data
@@ -138,20 +135,3 @@ def _whole_rows(load: Callable[[], "Dataset"]) -> tuple["Dataset", Sequence[str]
         if isinstance(cause, DataError) and cause.rest is not None:
             return cast("Dataset", cause.rest), cause.problems
         raise
-
-
-def _refuse_unless_recipe(name: str, found: "Discovered") -> None:
-    """Raise what names both data sets and recipes, for what is none of them."""
-    from rrgcore.recipe import find_recipe
-
-    try:
-        find_recipe(name)
-    except UserError as error:
-        if Path(name).is_dir():
-            raise UserError(
-                f"'{name}' is a folder; to check the data in it: rrg data check r2gen root={name}"
-            ) from error
-        try:
-            found.registry.entry("dataset", name)
-        except RegistryError as unknown:
-            raise UserError(f"{unknown}\n{error}") from error

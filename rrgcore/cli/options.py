@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rrgcore.errors import RegistryError, UserError
 from rrgcore.plugins import Discovered, discover
 
 RecipeName = Annotated[
@@ -15,6 +16,19 @@ RecipeName = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="ADDRESS=VALUE", help="Options to change: objectives.irm=off"),
+]
+DataName = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET|RECIPE", help="As listed by: rrg list datasets, rrg list recipes"
+    ),
+]
+DataOptions = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="OPTION=VALUE",
+        help="Options of the data set: root=DIR; of a recipe: data.root=DIR",
+    ),
 ]
 Variants = Annotated[
     list[str] | None,
@@ -40,6 +54,23 @@ def find_plugins(files: Sequence[Path] | None, blocked: Sequence[str] | None) ->
                 err=True,
             )
     return found
+
+
+def refuse_unless_recipe(name: str, found: Discovered, *, of_folder: str) -> None:
+    """Raise what names both data sets and recipes, for what is none of them; `of_folder` is the
+    command to type for a folder of data.
+    """
+    from rrgcore.recipe import find_recipe
+
+    try:
+        find_recipe(name)
+    except UserError as error:
+        if Path(name).is_dir():
+            raise UserError(f"'{name}' is a folder; to {of_folder} r2gen root={name}") from error
+        try:
+            found.registry.entry("dataset", name)
+        except RegistryError as unknown:
+            raise UserError(f"{unknown}\n{error}") from error
 
 
 def is_main_process() -> bool:

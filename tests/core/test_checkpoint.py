@@ -314,7 +314,8 @@ def test_what_was_left_out_is_read_from_the_weights_again(tmp_path: Path):
 def test_other_weights_under_the_same_name_are_refused(tmp_path: Path):
     folder, _ = with_left_out(tmp_path)
     other = Whole(published(tmp_path / "w.pt", seed=2))
-    with pytest.raises(RunError, match=r"those here now are others \(expected the fingerprint"):
+    expected = r"those here now are others \(expected the fingerprint \w{12}, found \w{12}\)"
+    with pytest.raises(RunError, match=expected):
         load_model(folder, other)
 
 

@@ -3,6 +3,7 @@ predicted.
 """
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -120,6 +121,7 @@ def rrg_components() -> list[Component]:
         Component("adapter", "reads_labels", f"{here}:ReadsLabels", "a reader of labels"),
         Component("annotator", "brightness", f"{here}:Brightness", "learns"),
         Component("annotator", "guess", f"{here}:Guess", "looks at probabilities"),
+        Component("annotator", "probable", f"{here}:Probable", "looks at labels"),
         Component("annotator", "reader", f"{here}:Reader", "looks at the report"),
         Component("annotator", "given", f"{here}:Given", "was learned elsewhere"),
     ]
@@ -197,6 +199,25 @@ def test_prediction_needs_nothing_but_the_run_folder(run: Run, found: Discovered
     assert not fits
     with pytest.raises(DataError, match=r"notes\.txt: is not an image"):
         load_run(run.path, plugins=found).predict([tmp_path / "notes.txt"])
+
+
+def test_a_run_whose_artefacts_are_gone_learns_nothing_again_in_silence(
+    run: Run, found: Discovered, tmp_path: Path
+):
+    shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("artefacts"))
+    fits.clear()
+    image = tmp_path / "a.png"
+    Image.fromarray(np.full((40, 30), 90, np.uint8)).save(image)
+    copied = load_run(tmp_path / "run", plugins=found)
+    for ask in (lambda: copied.evaluate("test"), lambda: copied.predict([image])):
+        with pytest.raises(RunError, match="does not hold what Brightness learned, which makes"):
+            ask()
+    assert not fits
+
+
+def test_annotators_that_wait_for_each_other_are_said_so(found: Discovered):
+    waiting = session(found, "data.annotations={probabilities: probable, labels: guess}")
+    assert "wait for each other: labels needs probabilities needs labels" in refusal(waiting)
 
 
 def test_labels_that_the_data_knows_are_refused_where_reports_are_predicted(found: Discovered):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from rrg_phantom.dataset import PhantomDataset
 from rrgcore import load_recipe
@@ -232,6 +233,34 @@ def test_a_row_of_the_papers_tables_trains(
     run = run_tiny(recipe, tmp_path / "run", plugins, *overrides, variants=[*known, row])
 
     assert run.folder.state == "finished"
+
+
+def test_a_frozen_llama_is_bit_identical_after_cmeaa_was_trained(
+    llama: Path, tmp_path: Path, plugins: Discovered
+) -> None:
+    """CmEAA, §2.1: the language model stands still. Its checkpoint names it and goes on without."""
+    frozen = f"model.decoder={{weights: {llama}, tokenizer: {llama}, frozen: true}}"
+    sizes = [f"model.decoder.{key}=off" for key in ("dim", "depth", "heads", "hidden")]
+    run = run_tiny(
+        "cmeaa",
+        tmp_path / "run",
+        plugins,
+        *QUICK,
+        *sizes,
+        frozen,
+        "evaluation.probes=false",
+        "stages.train={steps: 6, optimizer: {lr: 0.01, weight_decay: 0.5}}",
+        variants=["oracle"],
+    )
+    published = load_file(llama / "model.safetensors")
+    after = run.model().parts.decoder.state_dict()
+    compared = [name for name in published if f"llm.{name}" in after]
+    assert len(compared) > 10
+    assert all(torch.equal(after[f"llm.{name}"], published[name]) for name in compared)
+
+    saved = load_file(run.folder.best / "model.safetensors")
+    assert not [name for name in saved if name.startswith("parts.decoder.")]
+    assert [name for name in saved if name.startswith("parts.adapter.")]
 
 
 def test_variants_stack_left_to_right(plugins: Discovered) -> None:
