@@ -38,7 +38,6 @@ CMEAA_IU = {
     "stages.train.warmup": 0,
     "stages.train.clip": None,
     "stages.train.optimizer.lr": 1e-4,  # A.3
-    "stages.train.optimizer.fused": None,
     "generation.beams": 3,
     "generation.repetition_penalty": 2.0,
     "evaluation.val_beams": None,
