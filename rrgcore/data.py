@@ -4,6 +4,7 @@ Nothing here depends on the order in which studies come, on the batch they fall 
 processes and threads load them.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,7 @@ from torch import Tensor
 from rrgcore.augment import Change, draw_change
 from rrgcore.errors import DataError
 from rrgcore.images import resize
+from rrgcore.images.disk_cache import DiskCache, Found
 from rrgcore.images.pixels import normalise
 from rrgcore.interfaces import Prepares
 from rrgcore.settings import AugmentSettings
@@ -31,7 +33,7 @@ from rrgcore.tokens import Tokenizer
 from rrgcore.types import Batch, Tokens, pad_sequences
 
 CACHE_BYTES = 2 << 30
-"""40,000 images of 224 × 224: all of IU X-Ray; of MIMIC-CXR the rest is read again each epoch."""
+"""What is held in memory: 40,000 images of 224 × 224."""
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
@@ -53,28 +55,49 @@ def truncated(studies: Sequence[Study], tokenizer: Tokenizer, max_tokens: int) -
 
 @final
 class ImageCache:
-    """Images of one dataset at one size, each opened and resized once while the budget lasts.
+    """Images of one dataset at one size, each opened and resized once while there is room.
 
-    What does not fit is read again each time: an epoch visits every image once, so evicting one
-    for another would gain nothing.
+    Image files are decoded into a cache on `disk`, where there is one, which other processes and
+    runs use too. What it has no room for, and what is no image file, is held in memory, at most
+    `max_bytes`. The rest is read again each time: an epoch visits every image once, so evicting
+    one for another would gain nothing.
     """
 
-    def __init__(self, dataset: Dataset, *, size: int, max_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        size: int,
+        max_bytes: int = CACHE_BYTES,
+        disk: DiskCache | None = None,
+    ) -> None:
         self.dataset = dataset
         self.size = size
+        self._disk = disk
+        self._on_disk: dict[ImageRef, int] = {}
+        """Where images are that this process has looked at; it does not ask again."""
         self._images: dict[ImageRef, UInt8[np.ndarray, "h w"]] = {}
         self._room = max_bytes // size**2
         self._lock = Lock()
 
     def __getitem__(self, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
-        """Return an image, `[size size]`; raises the dataset's DataError."""
+        """Return an image, `[size size]`, to be read only; raises the dataset's DataError."""
+        if self._disk is not None and (at := self._on_disk.get(image)) is not None:
+            return self._disk[at]
         if (known := self._images.get(image)) is not None:
             return known
-        read = resize(self.dataset.open(image), self.size)
+        at, read = self._read(image)
         with self._lock:
-            if len(self._images) < self._room:
+            if at is not None:
+                self._on_disk[image] = at
+            elif len(self._images) < self._room:
                 self._images[image] = read
         return read
+
+    def _read(self, image: ImageRef) -> Found:
+        if self._disk is not None and (path := self.dataset.file_of(image)) is not None:
+            return self._disk.read(path)
+        return Found(None, resize(self.dataset.open(image), self.size))
 
 
 @final
@@ -243,7 +266,14 @@ class Loader:
             return range(self.rank, len(self.studies), self.world)
         order = study_rng(self.collate.seed, epoch, "", "order").permutation(len(self.studies))
         share = len(self.studies) // self.world
-        return [int(i) for i in order[self.rank :: self.world][:share]]
+        # the processes' batches side by side are the batch that one process alone would have
+        starts = range(0, share, self.batch_size)
+        own: list[int] = []
+        for start in starts:
+            rows = min(self.batch_size, share - start)
+            first = start * self.world + self.rank * rows
+            own += [int(i) for i in order[first : first + rows]]
+        return own
 
 
 @final
@@ -253,14 +283,17 @@ class _Encoder:
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
-        self._ids: dict[str, list[int]] = {}
+        # four bytes a token: a list of Python's own numbers takes up to forty, a gigabyte of
+        # MIMIC-CXR's reports
+        self._ids: dict[str, Sequence[int]] = {}
 
     def tokens(self, studies: Sequence[Study]) -> Tokens:
         rows = [self._encode(study.report or "") for study in studies]
         mask = pad_sequences([[1] * len(row) for row in rows], 0).bool()
         return Tokens(pad_sequences(rows, self.tokenizer.pad_id), mask)
 
-    def _encode(self, report: str) -> list[int]:
+    def _encode(self, report: str) -> Sequence[int]:
         if report not in self._ids:
-            self._ids[report] = self.tokenizer.encode(report, max_tokens=self.max_tokens)
+            ids = self.tokenizer.encode(report, max_tokens=self.max_tokens)
+            self._ids[report] = array("i", ids)
         return self._ids[report]

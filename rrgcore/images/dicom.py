@@ -10,13 +10,10 @@ upright, and PatientOrientation is not reliable.
 """
 
 import logging
-import sys
-import threading
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from types import ModuleType
-from typing import Final, TypeVar, final
+from typing import Final, TypeVar
 
 import numpy as np
 from jaxtyping import Float64, Integer, Shaped, UInt8
@@ -25,6 +22,7 @@ from PIL import Image
 from rrgcore.errors import DataError
 from rrgcore.images.dicom_scan import Scan, Table, load_scan, load_view
 from rrgcore.images.grey import check_finite, quantise, stretch
+from rrgcore.images.silence import Shared, no_warnings
 
 T = TypeVar("T")
 
@@ -165,46 +163,7 @@ def _guarded(name: str, read: Callable[[ModuleType], T]) -> T:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Hold back pydicom's warnings and log, for as long as any thread reads."""
-    with _NO_LOG.held():
-        if _OF_THREADS:
-            with _no_warnings():
-                yield
-        else:
-            with _NO_WARNINGS.held():
-                yield
-
-
-@final
-class _Shared:
-    """A state of the process that many threads want at once: the first of them enters it, and the
-    last one leaves it, so that what was before is not restored under another's feet.
-    """
-
-    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self._holders = 0
-        self._state = ExitStack()
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        with self._lock:
-            if not self._holders:
-                self._state.enter_context(self._make())
-            self._holders += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._holders -= 1
-                if not self._holders:
-                    self._state.close()
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _NO_LOG.held(), no_warnings():
         yield
 
 
@@ -219,6 +178,4 @@ def _no_log() -> Iterator[None]:
         logger.setLevel(level)
 
 
-_NO_LOG, _NO_WARNINGS = _Shared(_no_log), _Shared(_no_warnings)
-_OF_THREADS: Final = bool(getattr(sys.flags, "context_aware_warnings", False))
-"""Whether each thread has warnings of its own, as Python 3.14 may be told."""
+_NO_LOG = Shared(_no_log)

@@ -186,6 +186,8 @@ def _table(dataset: Any, keyword: str) -> Table | None:
         return None
     count, first, bits = (int(value) for value in sequence[0].LUTDescriptor)
     count = count or 2**16
+    if not 1 <= bits <= 16:
+        raise ValueError("a lookup table of another depth than 1 to 16 bits")
     data = sequence[0].LUTData
     if isinstance(data, bytes):
         _, little = dataset.original_encoding

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from rrgcore.errors import DataError
 from rrgcore.images.dicom import decode_dicom, is_dicom
 from rrgcore.images.grey import TOO_LARGE, check_size, stretch
+from rrgcore.images.silence import no_warnings
 
 _PHOTOMETRIC = 262  # the TIFF tag PhotometricInterpretation; 0: WhiteIsZero
 
@@ -38,15 +39,19 @@ _FORMATS = "PNG, JPEG, TIFF or another format that Pillow reads, or DICOM"
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w"]:
     """Read an image file as 8-bit grey, upright; raises DataError naming it and what is wrong."""
+    return decode_image(load_bytes(path), name=str(path))
+
+
+def load_bytes(path: str | Path) -> bytes:
+    """Read the bytes of an image file; raises DataError naming it."""
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"image {path}: there is no such file") from error
     except IsADirectoryError as error:
         raise DataError(f"image {path}: is a folder; expected an image file") from error
     except OSError as error:
         raise DataError(f"image {path}: cannot be read ({error.strerror or error})") from error
-    return decode_image(data, name=str(path))
 
 
 def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
@@ -63,7 +68,7 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
     if is_dicom(data, name):
         return decode_dicom(data, name=name)
     try:
-        with Image.open(BytesIO(data)) as image:
+        with no_warnings(), Image.open(BytesIO(data)) as image:
             check_size(image.size, name)
             image.load()
             upright = ImageOps.exif_transpose(image)

@@ -24,9 +24,11 @@ HERE = Path(__file__).parent
         "labelling",
         "radgraph",
         "mimic",
+        "scale",
         "scoring",
         "ngrams",
         "observations",
+        "images",
     ],
 )
 def test_a_benchmark_prints_its_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
