@@ -45,6 +45,7 @@ from rrgcore.interfaces import (
 )
 from rrgcore.plugins import API_VERSION as VERSION
 from rrgcore.precision import full_precision
+from rrgcore.processes import gather_padded, gather_rows, rows_before
 from rrgcore.provenance import Artefact, Provenance
 from rrgcore.scoring import Metric, Pair, Scores, Terms, mean_terms
 from rrgcore.scoring.published import Published, PublishedRow, PublishedTable
@@ -156,8 +157,11 @@ __all__ = [
     "decode_image",
     "encode_views",
     "full_precision",
+    "gather_padded",
+    "gather_rows",
     "load_tokenizer",
     "mean_terms",
     "pad_sequences",
     "read_image",
+    "rows_before",
 ]

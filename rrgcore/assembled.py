@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -30,6 +31,7 @@ def check_assembled(
     built: list[tuple[str, object]] | None = None,
     *,
     views: int = 1,
+    kept: Path | None = None,
 ) -> ReportModel:
     """Build on the meta device, where nothing is allocated, and ask the instances for capabilities.
 
@@ -39,7 +41,9 @@ def check_assembled(
     component is added to `built`.
     """
     with torch.device("meta"):
-        model = build_model(plan, tokenizers, load_weights=False, built=built)
+        model = build_model(
+            plan, tokenizers, load_weights=False, built=built, kept=kept, read_given=True
+        )
     problems = [
         *_longer_than_positions(plan, model.parts),
         *_lacking(plan, model.parts),

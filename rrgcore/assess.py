@@ -8,13 +8,13 @@ from typing import Any, cast, final
 
 from accelerate import Accelerator
 
-from rrgcore.checkpoint import load_model
 from rrgcore.cleaning import is_empty
 from rrgcore.data import study_rng
 from rrgcore.errors import DataError
 from rrgcore.evaluate import Prediction, generate_reports, with_reference
 from rrgcore.folder import RunFolder
 from rrgcore.interfaces import Embeds, Matches, Reconstructs
+from rrgcore.manifest import load_checkpoint
 from rrgcore.model import ReportModel
 from rrgcore.nearest import nearest_reports
 from rrgcore.plan import Plan
@@ -71,7 +71,7 @@ def assess(
 
     Leaves the best checkpoint's weights in the model.
     """
-    load_model(folder.best, model)
+    load_checkpoint(folder.best, model)
     loader = studies.loader(
         model,
         split,
@@ -100,7 +100,7 @@ def assess(
             accelerator,
             lambda: _probe(plan, model, studies, folder, accelerator, watcher, split),
         )
-        load_model(folder.best, model)
+        load_checkpoint(folder.best, model)
     watcher.note(_scoring(predictions))
     # what is scored teaches nothing: no constant is chosen on it, and no report found in itself
     teaching = [
@@ -165,7 +165,7 @@ def _probe(
         seen.update(trained)
         if not new:
             continue
-        load_model(folder.checkpoint(stage, "best"), model)
+        load_checkpoint(folder.checkpoint(stage, "best"), model)
         matchers = [name for name in trained if isinstance(trained[name], Matches)]
         embedded = any(isinstance(trained[name], Embeds) for name in new)
         for name in new:

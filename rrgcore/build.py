@@ -8,6 +8,8 @@ from torch import nn
 
 from rrgcore.errors import RecipeError, UserError, WeightsError
 from rrgcore.features import Parts
+from rrgcore.gathering import slug_of
+from rrgcore.given import kept_place
 from rrgcore.interfaces import (
     Adapter,
     AlignmentObjective,
@@ -21,13 +23,17 @@ from rrgcore.interfaces import (
 from rrgcore.model import ReportModel, part_of
 from rrgcore.plan import Block, Plan, Ref, problem_at
 from rrgcore.pretrained import left_out, set_pretrained, start_from
+from rrgcore.provenance import LEARNED
 from rrgcore.recipe import Recipe
 from rrgcore.scoring import Metric
 from rrgcore.settings import DataSettings
 from rrgcore.signatures import options_of
-from rrgcore.supply import Annotator, Dataset
+from rrgcore.supply import Annotator, Dataset, ReadsGiven
 from rrgcore.tokenizers import Tokenizers
 from rrgcore.tokens import Tokenizer, load_tokenizer
+
+TOO_LARGE = ("Storage size calculation overflowed", "Overflow when", "multiplication overflow")
+"""What torch says of sizes beyond its own integers."""
 
 
 def build_model(
@@ -37,6 +43,8 @@ def build_model(
     load_weights: bool = True,
     starts: Mapping[str, Path] | None = None,
     built: list[tuple[str, object]] | None = None,
+    kept: Path | None = None,
+    read_given: bool = False,
 ) -> ReportModel:
     """Build the model of a plan: vocabulary, encoder, decoder, text encoder, adapter, objectives,
     bind.
@@ -44,9 +52,10 @@ def build_model(
     `starts` are checkpoints that single parts start from (`init`). First values are set, and frozen
     parts frozen, before objectives bind, so that a momentum twin begins as what it follows and
     shares what stands still. What a constructor raises passes through. Every component that is
-    made is added to `built`, with its address.
+    made is added to `built`, with its address. What components were given is read at once if
+    `read_given`, but for what a run has `kept`.
     """
-    builder = _Builder(plan.recipe, plan.data, plan.shared, tokenizers)
+    builder = _Builder(plan.recipe, plan.data, plan.shared, tokenizers, kept, read_given)
     parts, objectives = builder.parts(plan), builder.objectives(plan)
     if built is not None:
         built += builder.built
@@ -75,9 +84,21 @@ def make_metrics(plan: Plan) -> dict[str, Metric]:
     return {name: cast(Metric, _beside(plan, block)) for name, block in plan.metrics.items()}
 
 
-def make_annotators(plan: Plan) -> dict[type, Annotator]:
-    """Build the annotators of a plan, unfitted."""
-    return {kind: cast(Annotator, _beside(plan, block)) for kind, block in plan.annotators.items()}
+def make_annotators(
+    plan: Plan,
+    *,
+    built: list[tuple[str, object]] | None = None,
+    kept: Path | None = None,
+    read_given: bool = False,
+) -> dict[type, Annotator]:
+    """Build the annotators of a plan, unfitted; for `built`, `kept` and `read_given` see
+    `build_model`.
+    """
+    builder = _Builder(plan.recipe, plan.data, plan.shared, _by_name, kept, read_given)
+    made = {kind: cast(Annotator, builder.build(block)) for kind, block in plan.annotators.items()}
+    if built is not None:
+        built += builder.built
+    return made
 
 
 def _beside(plan: Plan, block: Block) -> object:
@@ -91,11 +112,12 @@ def build_alone(
     *,
     shared: Mapping[str, Block] | None = None,
 ) -> object:
-    """Build a component that has no model around it; what it wires comes from the data's settings.
+    """Build a component that has no model around it, and have it read what it was given; what it
+    wires comes from the data's settings.
 
-    Raises RecipeError for what its constructor refuses.
+    Raises RecipeError for what it refuses.
     """
-    return _Builder(recipe, data, shared or {}, _by_name).build(block)
+    return _Builder(recipe, data, shared or {}, _by_name, None, True).build(block)
 
 
 def _by_name(name: str, *, size: int | None = None) -> Tokenizer:
@@ -110,11 +132,15 @@ class _Builder:
         data: DataSettings,
         blocks: Mapping[str, Block],
         tokenizers: Callable[..., Tokenizer],
+        kept: Path | None,
+        read_given: bool,
     ) -> None:
         self.recipe = recipe
         self.data = data
         self.blocks = blocks
         self.tokenizers = tokenizers
+        self.kept = kept
+        self.read_given = read_given
         self.shared: dict[str, nn.Module] = {}
         self.encoder: VisualEncoder | None = None
         self.decoder: Decoder | None = None
@@ -174,13 +200,35 @@ class _Builder:
                     )
         try:
             component = block.cls(**arguments)
+            if isinstance(component, ReadsGiven):
+                self.give(component, block.address)
         except (ValueError, UserError) as error:
             if isinstance(error, RecipeError):
                 raise
             # the constructor's own refusal, with the address that only we know; the cause is kept
             raise self.refusal(block.address, str(error)) from error
+        except (RuntimeError, TypeError) as error:
+            if not any(words in str(error) for words in TOO_LARGE):
+                raise
+            text = f"the sizes of '{block.name}' make tensors larger than any machine has"
+            raise self.refusal(block.address, text) from error
         self.built.append((block.address, component))
         return component
+
+    def give(self, component: ReadsGiven, address: str) -> None:
+        folder = self.kept and kept_place(self.kept, address)
+        if folder is not None and folder.is_dir():
+            component.load_given(folder)
+        elif self.read_given and not self.has_learned(component, address):
+            component.read_given()
+
+    def has_learned(self, component: ReadsGiven, address: str) -> bool:
+        """Whether the run that kept things will load what an annotator learned, or was given."""
+        if self.kept is None or not isinstance(component, Annotator):
+            return False
+        slug = slug_of(component.writes)
+        is_own = address == f"data.annotations.{slug}"
+        return is_own and (self.kept.parent / slug / LEARNED).is_file()
 
     def refusal(self, address: str, text: str) -> RecipeError:
         return RecipeError(self.recipe.source, [problem_at(self.recipe, address, text)])

@@ -10,21 +10,26 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rrgcore.errors import RunError
 from rrgcore.files import written_whole
 from rrgcore.interfaces import Pretrained
+from rrgcore.json_text import parse_json
+from rrgcore.tensors import (
+    FOREIGN,
+    check_names,
+    copy_tensors,
+    damaged,
+    load_metadata,
+    load_tensors,
+    save_tensors,
+)
 
 MODEL = "model.safetensors"
-OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 ALIASES = "aliases"
 """The key of a model file's metadata under which the other names of shared tensors stand."""
-
-
 LEFT_OUT = "left out"
 """The key under which the tensors stand that published weights hold already."""
 SAMPLED = 65_536
@@ -66,21 +71,14 @@ def save_model(folder: Path, model: nn.Module, left_out: Sequence[LeftOut] = ())
     """Write a model's tensors, one that several names share under the first of them, without those
     that are left out.
     """
-    first: dict[int, str] = {}
-    aliases = {
-        name: first.setdefault(id(tensor), name)
-        for name, tensor in model.state_dict(keep_vars=True).items()
-    }
-    metadata = {name: other for name, other in aliases.items() if name != other}
     without = {name for each in left_out for name in each.full_names}
     tensors = {
         name: tensor.contiguous() for name, tensor in _unique(model).items() if name not in without
     }
-    words = {
-        ALIASES: json.dumps(metadata),
-        LEFT_OUT: json.dumps([asdict(each) for each in left_out]),
-    }
-    save_file(tensors, folder / MODEL, metadata=words)
+    words = {ALIASES: json.dumps(_aliases(model))}
+    if left_out:  # several words stand in an order that is another each time
+        words[LEFT_OUT] = json.dumps([asdict(each) for each in left_out])
+    save_tensors(folder / MODEL, tensors, words)
 
 
 def not_saved(module: nn.Module) -> list[str]:
@@ -93,48 +91,45 @@ def not_saved(module: nn.Module) -> list[str]:
 
 
 def load_model(folder: Path, model: nn.Module) -> None:
-    """Read what `save_model` wrote; raises RunError when names or shapes differ.
+    """Read what `save_model` wrote; raises RunError where names, shapes, types or what shares what
+    differ, before anything is filled.
 
     What was left out is in the model already, or is read from the weights that the checkpoint
     names; raises RunError where these are others now, WeightsError where they are absent.
     """
-    wanted = _unique(model)
-    stored = _load(folder / MODEL)
-    for each in _left_out(folder):
-        _check_left_out(each, model, folder)
+    path, wanted = folder / MODEL, _unique(model)
+    stored, words = load_tensors(path), load_metadata(path)
+    shared = _shared(words, path)
+    for each in _left_out(words, path):
+        _check_left_out(each, model, path)
         for name in each.full_names:
             wanted.pop(name, None)
-    if wanted.keys() != stored.keys():
-        missing = sorted(wanted.keys() - stored.keys())
-        extra = sorted(stored.keys() - wanted.keys())
-        differences = [
-            f"{len(names)} tensors {what} ({', '.join(names[:3])}{', …' if names[3:] else ''})"
-            for names, what in ((missing, "missing"), (extra, "too many"))
-            if names
-        ]
-        raise RunError(
-            f"{folder / MODEL} does not fit this model: {', '.join(differences)}. "
-            "Was it saved by another recipe?"
-        )
-    _copy(wanted, stored, folder)
+    check_names(wanted, stored, path)
+    for name, first in _aliases(model).items():
+        if shared.pop(name, None) != first:
+            raise RunError(f"{path} does not say that {name} is {first}. {FOREIGN}")
+    for name, first in shared.items():
+        raise RunError(f"{path} says that {name} is {first}, and here it is not. {FOREIGN}")
+    copy_tensors(wanted, stored, path)
 
 
 def load_part(folder: Path, part: str, module: nn.Module) -> None:
     """Start one part from another run's checkpoint, by the part's address in the model."""
-    stored = _load(folder / MODEL)
-    aliases = json.loads(_metadata(folder).get(ALIASES, "{}"))
+    path = folder / MODEL
+    stored, words = load_tensors(path), load_metadata(path)
+    shared = _shared(words, path)
     section, _, key = part.partition(".")
     prefix = f"objectives.{key}" if section == "objectives" else f"parts.{part}"
     found = {}
     wanted = _unique(module)
-    for each in _left_out(folder):
+    for each in _left_out(words, path):
         if each.module == prefix:
-            _check_left_out(replace(each, module=""), module, folder)
+            _check_left_out(replace(each, module=""), module, path)
             for name in each.names:
                 wanted.pop(name, None)
     for name in wanted:
         full = f"{prefix}.{name}"
-        if (tensor := stored.get(aliases.get(full, full))) is not None:
+        if (tensor := stored.get(shared.get(full, full))) is not None:
             found[name] = tensor
     if missing := sorted(wanted.keys() - found.keys()):
         raise RunError(
@@ -142,30 +137,7 @@ def load_part(folder: Path, part: str, module: nn.Module) -> None:
             f"{f' and {len(missing) - 3} more' if len(missing) > 3 else ''} of this part. "
             "Do both recipes name the same component there?"
         )
-    _copy(wanted, found, folder)
-
-
-def save_optimizer(folder: Path, state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write an optimizer's tensors; return the rest of its state as plain values."""
-    tensors: dict[str, Tensor] = {}
-    plain: dict[str, dict[str, Any]] = {}
-    for index, values in state["state"].items():
-        for key, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}.{key}"] = value.detach().contiguous()
-            else:
-                plain.setdefault(str(index), {})[key] = value
-    save_file(tensors, folder / OPTIMIZER)
-    return {"state": plain, "param_groups": state["param_groups"]}
-
-
-def load_optimizer(folder: Path, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Read an optimizer's state back."""
-    state: dict[int, dict[str, Any]] = {int(i): dict(v) for i, v in plain["state"].items()}
-    for name, tensor in _load(folder / OPTIMIZER).items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = tensor
-    return {"state": state, "param_groups": plain["param_groups"]}
+    copy_tensors(wanted, found, path, cast=True)
 
 
 def link_folder(source: Path, target: Path) -> None:
@@ -178,19 +150,43 @@ def link_folder(source: Path, target: Path) -> None:
                 shutil.copy2(file, folder / file.name)
 
 
-def _metadata(folder: Path) -> dict[str, str]:
-    with safe_open(folder / MODEL, framework="pt") as file:
-        return dict(file.metadata() or {})
+def _shared(words: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return the other names of shared tensors, each with the first."""
+    found = _read(words, ALIASES, {}, path)
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise damaged(path, f"its '{ALIASES}' are no names of tensors")
+    return found
 
 
-def _left_out(folder: Path) -> list[LeftOut]:
-    entries = json.loads(_metadata(folder).get(LEFT_OUT, "[]"))
+def _left_out(words: Mapping[str, str], path: Path) -> list[LeftOut]:
+    kinds = {"module": str, "weights": str, "names": list, "fingerprint": str}
+    entries = _read(words, LEFT_OUT, [], path)
+    for entry in entries if isinstance(entries, list) else [entries]:
+        if not (
+            isinstance(entry, dict)
+            and {key: type(value) for key, value in entry.items()} == kinds
+            and all(isinstance(name, str) for name in entry["names"])
+        ):
+            raise damaged(path, f"'{LEFT_OUT}' does not say which tensors of which weights")
     return [LeftOut(**{**entry, "names": tuple(entry["names"])}) for entry in entries]
 
 
-def _check_left_out(each: LeftOut, model: nn.Module, folder: Path) -> None:
+def _read(words: Mapping[str, str], key: str, nothing: Any, path: Path) -> Any:
+    try:
+        return parse_json(words[key]) if key in words else nothing
+    except ValueError as error:
+        raise damaged(path, f"'{key}': {error}") from error
+
+
+def _check_left_out(each: LeftOut, model: nn.Module, path: Path) -> None:
     """See that a model holds what its checkpoint left out, and read it where it does not yet."""
-    module = model.get_submodule(each.module)
+    try:
+        module = model.get_submodule(each.module)
+    except AttributeError as error:
+        raise RunError(
+            f"{path} names the weights '{each.weights}' for '{each.module}', and this model has no "
+            f"such part. {FOREIGN}"
+        ) from error
 
     def held() -> str:
         parameters = dict(module.named_parameters(remove_duplicate=False))
@@ -208,11 +204,21 @@ def _check_left_out(each: LeftOut, model: nn.Module, folder: Path) -> None:
         found = held()
     if found != each.fingerprint:
         raise RunError(
-            f"{folder / MODEL} was trained on the weights '{each.weights}', which it does not "
+            f"{path} was trained on the weights '{each.weights}', which it does not "
             f"hold, and those here now are others (expected the fingerprint "
             f"{each.fingerprint[:12]}, found {found[:12] if ' ' not in found else found}). Bring "
             "the same weights"
         )
+
+
+def _aliases(module: nn.Module) -> dict[str, str]:
+    """Return the other names of tensors that several names share, each with the first."""
+    first: dict[int, str] = {}
+    names = {
+        name: first.setdefault(id(tensor), name)
+        for name, tensor in module.state_dict(keep_vars=True).items()
+    }
+    return {name: other for name, other in names.items() if name != other}
 
 
 def _unique(module: nn.Module) -> dict[str, Tensor]:
@@ -224,28 +230,3 @@ def _unique(module: nn.Module) -> dict[str, Tensor]:
             seen.add(id(tensor))
             unique[name] = tensor.detach()
     return unique
-
-
-def _copy(wanted: Mapping[str, Tensor], stored: Mapping[str, Tensor], folder: Path) -> None:
-    for name, tensor in wanted.items():
-        if tensor.shape != stored[name].shape:
-            raise RunError(
-                f"{folder / MODEL}: {name} is {_size(stored[name])}, this model's is "
-                f"{_size(tensor)}. Was it saved by another recipe?"
-            )
-    with torch.no_grad():
-        for name, tensor in wanted.items():
-            tensor.copy_(stored[name])
-
-
-def _size(tensor: Tensor) -> str:
-    return " × ".join(map(str, tensor.shape)) or "one number"
-
-
-def _load(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise RunError(f"{path} is not there: the run has not saved this checkpoint")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged ({error}); go on from another checkpoint") from error

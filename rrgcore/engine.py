@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast, final
 
 import torch
@@ -16,16 +17,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rrgcore.data import Loader, study_rng
+from rrgcore.faults.nonfinite import Finite
 from rrgcore.model import ReportModel
 from rrgcore.optim import Schedule
 from rrgcore.settings import StageSettings
-from rrgcore.types import Batch, Losses
-
-ADVICE = "Nothing was updated; the last checkpoint is good. Lower the learning rate, or set `clip`"
-
-
-class NonFiniteLoss(RuntimeError):
-    """A loss or gradient that is not a number: the run stops before anything is spoilt."""
+from rrgcore.types import Losses
 
 
 @final
@@ -49,9 +45,11 @@ class Step:
     """The epoch it belongs to."""
     epoch_ended: bool
     losses: Mapping[str, float]
-    """The total, and each objective's before its weight: means over batches and processes."""
+    """The total, and each objective's before its weight: means over what each counts, whatever
+    batch and process it was in.
+    """
     logs: Mapping[str, float]
-    """Means over what each objective counts, whatever batch and process it was in."""
+    """The same of what is only shown."""
     lr: float
     gradient_norm: float
     """Infinite, or no number, where float16 overflowed and the optimizer skipped its step."""
@@ -71,32 +69,34 @@ def steps(
 ) -> Iterator[Step]:
     """Train one stage from a position in it, yielding after each optimizer step.
 
-    `model` is the prepared model, so that whatever wraps it sees one forward a step. A step of
-    several batches averages their means, the last of an epoch over as many as are left.
+    `model` is the prepared model, so that whatever wraps it sees one forward a batch. A step of
+    several batches or processes averages over all that an objective counts in them, as one batch of
+    them all would; the last step of an epoch has as many batches as are left.
     """
     inner = cast(ReportModel, accelerator.unwrap_model(model))
+    finite = Finite(name, accelerator)
     total = total_steps(stage, loader)
     taken, epoch = at.step, at.epoch
     while taken < total:
         skip = at.batches if epoch == at.epoch else 0
         model.train()
-        group: list[tuple[Batch, Losses]] = []
-        for index, batch in enumerate(loader.epoch(epoch, skip=skip), start=skip + 1):
-            last = index == len(loader)
-            stepping = index % stage.accumulate == 0 or last
-            # dropout depends on where training stands, not on what came before: resuming is exact
-            _seed(loader.collate.seed, name, epoch, index, accelerator.process_index)
-            with nullcontext() if stepping else accelerator.no_sync(model):
-                losses: Losses = model(batch.to(accelerator.device), weights)
-                check_losses(losses, batch)
-                accelerator.backward(losses.total / _together(index, stage, loader))
-            group.append((batch, losses))
-            if not stepping:
-                continue
+        batches = loader.epoch(epoch, skip=skip)
+        index = skip
+        while group := list(islice(batches, stage.accumulate)):
+            done: list[Losses] = []
+            counts = [inner.counts(batch, weights) for batch in group]
+            for batch, shares in zip(group, _shares(counts, accelerator), strict=True):
+                index += 1
+                # dropout depends on where training stands, not on what came before: resuming is
+                # exact
+                _seed(loader.collate.seed, name, epoch, index, accelerator.process_index)
+                with nullcontext() if batch is group[-1] else accelerator.no_sync(model):
+                    losses: Losses = model(batch.to(accelerator.device), weights, shares)
+                    finite.check_losses(epoch, taken + 1, index, batch, losses, shares)
+                    accelerator.backward(losses.total)
+                done.append(losses)
             norm = _clip(accelerator, model, stage.clip)
-            # a float16 scaler's own overflow shows in the norm alone, and the scaler sees to it
-            if accelerator.scaler is None:
-                check_norm(norm, [batch for batch, _ in group])
+            finite.check_gradient(epoch, taken + 1, norm)
             schedule.before_step()
             lr = optimizer.param_groups[0]["lr"]
             optimizer.step()
@@ -106,24 +106,19 @@ def steps(
                 inner.after_step(weights)
             schedule.after_step()
             taken += 1
-            ended = last or taken == total
+            ended = index == len(loader) or taken == total
             if ended:
                 schedule.after_epoch()
             yield Step(
                 position=Position(epoch + 1, 0, taken) if ended else Position(epoch, index, taken),
                 epoch=epoch,
                 epoch_ended=ended,
-                losses=mean_by_name(
-                    accelerator, [row for _, losses in group for row in _losses(losses)]
-                ),
-                logs=mean_by_name(
-                    accelerator, [row for _, losses in group for row in _logs(losses)]
-                ),
+                losses=_losses(accelerator, done, weights),
+                logs=mean_by_name(accelerator, [row for losses in done for row in _logs(losses)]),
                 lr=lr,
                 gradient_norm=norm,
-                studies=sum(len(batch) for batch, _ in group),
+                studies=sum(map(len, group)),
             )
-            group = []
             if taken == total:
                 return
         epoch += 1
@@ -141,32 +136,31 @@ def steps_an_epoch(stage: StageSettings, loader: Loader) -> int:
     return -(-len(loader) // stage.accumulate)
 
 
-def check_losses(losses: Losses, batch: Batch) -> None:
-    """Raise NonFiniteLoss naming the objective and the studies; a step is never skipped instead."""
-    for name, output in losses.outputs.items():
-        if not bool(torch.isfinite(output.loss)):
-            raise NonFiniteLoss(
-                f"objective '{name}' is {float(output.loss.detach())} on these studies: "
-                f"{', '.join(batch.ids)}. {ADVICE}"
-            )
-
-
-def check_norm(norm: float, batches: Sequence[Batch]) -> None:
-    """Raise NonFiniteLoss naming the studies where finite losses have a gradient that is not."""
-    if not abs(norm) < float("inf"):
-        studies = ", ".join(id for batch in batches for id in batch.ids)
-        raise NonFiniteLoss(f"the gradient's norm is {norm} on these studies: {studies}. {ADVICE}")
-
-
 def _seed(seed: int, stage: str, epoch: int, index: int, rank: int) -> None:
     rng = study_rng(seed, epoch, "", f"torch\0{stage}\0{index}\0{rank}")
     torch.manual_seed(int(rng.integers(2**63)))
 
 
-def _together(index: int, stage: StageSettings, loader: Loader) -> int:
-    """Count the batches of the optimizer step that a batch belongs to."""
-    left = len(loader) % stage.accumulate
-    return left if index > len(loader) - left else stage.accumulate
+def _shares(
+    counts: Sequence[Mapping[str, int]], accelerator: Accelerator
+) -> list[dict[str, float]]:
+    """Return what part of a step each batch is to each objective, by what it counts in them, times
+    the number of processes, over which gradients are averaged.
+    """
+    world = accelerator.num_processes
+    if len(counts) * world == 1:
+        return [{}]
+    names = list(counts[0])
+    totals = torch.tensor([[each[name] for name in names] for each in counts]).sum(0)
+    totals = accelerator.reduce(totals.to(accelerator.device))
+    return [
+        # of nothing every share will do: its loss is 0
+        {
+            name: each[name] * world / max(total, 1)
+            for name, total in zip(names, totals.tolist(), strict=True)
+        }
+        for each in counts
+    ]
 
 
 def _clip(accelerator: Accelerator, model: nn.Module, limit: float | None) -> float:
@@ -178,11 +172,19 @@ def _clip(accelerator: Accelerator, model: nn.Module, limit: float | None) -> fl
     return float(torch.nn.utils.get_total_norm([cast(Tensor, p.grad) for p in parameters]))
 
 
-def _losses(losses: Losses) -> Iterator[tuple[str, Tensor, int]]:
-    """Name each loss; every batch weighs the same, as in the gradient."""
-    yield "total", losses.total, 1
-    for name, output in losses.outputs.items():
-        yield name, output.loss, 1
+def _losses(
+    accelerator: Accelerator, done: Sequence[Losses], weights: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the total, and each objective's mean over all that it counted, as in the gradient."""
+    names = list(done[0].outputs)
+    rows = [
+        (name, each.outputs[name].loss, int(each.outputs[name].count))
+        for each in done
+        for name in names
+    ]
+    found = mean_by_name(accelerator, rows)
+    means = {name: found.get(name, 0.0) for name in names}
+    return {"total": sum(weights[name] * mean for name, mean in means.items()), **means}
 
 
 def _logs(losses: Losses) -> Iterator[tuple[str, Tensor, int]]:

@@ -6,23 +6,37 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import IO, Any, Literal, final, get_args
 
-from rrgcore.errors import RunError
-from rrgcore.files import lock_file, read_json, write_json, write_text
+from rrgcore.confined import check_links, inside
+from rrgcore.disk import make_folder, refusal, sync_file, writing
+from rrgcore.errors import DataError, RunError, WriteError
+from rrgcore.files import (
+    append_line,
+    cut_lines,
+    lock_file,
+    read_json,
+    tidy,
+    whole_lines,
+    write_json,
+    write_text,
+)
+from rrgcore.json_text import parse_json
 from rrgcore.provenance import Provenance
 from rrgcore.recipe import Recipe, dump_recipe
 
 State = Literal["running", "finished", "stopped"]
 RECIPE, RUN, METRICS, TIMING = "recipe.yaml", "run.json", "metrics.jsonl", "timing.jsonl"
 SCORES, PREDICTIONS, LOCK = "scores.json", "predictions.jsonl", ".lock"
-CHECKPOINTS = "checkpoints"
-ARTEFACTS, TRAINING = "artefacts", "training.json"
+CHECKPOINTS, TOKENIZERS = "checkpoints", "tokenizers"
+ARTEFACTS, TRAINING, GIVEN = "artefacts", "training.json", "given"
+NONFINITE = "nonfinite"
+"""Where batches are that stopped the run."""
 PACKAGES = ("rrg", "torch", "torchvision", "transformers", "timm", "accelerate", "safetensors")
 
 
@@ -33,18 +47,16 @@ class RunFolder:
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path = path
         self.writes = writes
+        self._counted = (0, 0)
+        """Bytes of metrics.jsonl that were looked at, and the lines in them."""
 
     @classmethod
     def create(
         cls, path: Path, recipe: Recipe, values: Mapping[str, Any], facts: Mapping[str, Any]
     ) -> "RunFolder":
         """Make a folder for a new run; `values` is the recipe with its defaults filled in."""
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            write_text(path / RECIPE, dump_recipe(values))
-        except OSError as error:
-            raise unwritable(path, error) from error
-        folder = cls(path)
+        make_folder(path)
+        write_text(path / RECIPE, dump_recipe(values))
         record = {
             "recipe": recipe.name,
             "variants": list(recipe.variants),
@@ -56,12 +68,14 @@ class RunFolder:
             **facts,
             "state": "running",
         }
-        write_json(path / RUN, record)
-        return folder
+        write_json(path / RUN, record)  # at the end: without it a folder is none of a run
+        return cls(path)
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
-        """Open an existing run; raises RunError when the folder is none."""
+        """Open an existing run; raises RunError when the folder is none, and for a link in it that
+        leads out of it.
+        """
         folder = cls(Path(path))
         if not folder.path.is_dir():
             there = "is a file" if folder.path.exists() else "does not exist"
@@ -70,6 +84,7 @@ class RunFolder:
             raise RunError(
                 f"{path} is not a run folder: it has no {RUN}. Runs are under runs/<recipe>/<when>"
             )
+        check_links(folder.path)
         return folder
 
     @property
@@ -77,8 +92,9 @@ class RunFolder:
         """What run.json says; raises RunError where it is damaged."""
         try:
             found = read_json(self.path / RUN)
-            if "state" not in found:
-                raise RunError(f"{self.path / RUN} is damaged (it says no state)")
+            if found.get("state") not in get_args(State):
+                said = f"the state {found['state']!r}" if "state" in found else "no state"
+                raise RunError(f"{self.path / RUN} is damaged (it says {said})")
         except RunError as error:
             raise RunError(
                 f"{error}. Start the run anew in another folder; this one's checkpoints are as "
@@ -98,13 +114,28 @@ class RunFolder:
         if not self.writes:
             yield
             return
-        with (self.path / LOCK).open("w") as file:
-            if not lock_file(file):
-                raise RunError(f"{self.path} is in use: another rrg is running in it")
+        with self._locked():
             try:
                 yield
             finally:
                 (self.path / LOCK).unlink(missing_ok=True)
+
+    def _locked(self) -> IO[str]:
+        """Return the locked file by which the folder, made if need be, is held."""
+        path = self.path / LOCK
+        try:
+            make_folder(self.path)
+            while True:
+                file = path.open("w")
+                if not lock_file(file):
+                    file.close()
+                    raise RunError(f"{self.path} is in use: another rrg is running in it")
+                # whoever had it may have taken it away between our opening and our locking it
+                if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return file
+                file.close()
+        except OSError as error:
+            raise refusal(error, path) or unwritable(self.path, error) from error
 
     @property
     def in_use(self) -> bool:
@@ -120,6 +151,19 @@ class RunFolder:
         if self.writes:
             write_json(self.path / RUN, {**self.record, **facts})
 
+    def tidy(self) -> None:
+        """Clear away what a run that was killed has left of what it was writing."""
+        if self.writes:
+            tidy(self.path)
+
+    def is_beginning_of(self, values: Mapping[str, Any]) -> bool:
+        """Whether a run of this recipe was killed in here while it made the folder, and nothing
+        else is in it.
+        """
+        there = {path.name for path in self.path.iterdir()}
+        own = {RECIPE, LOCK, f".{RECIPE}.writing", f".{RUN}.writing"}
+        return there <= own and (RECIPE not in there or self.is_of(values))
+
     def is_of(self, values: Mapping[str, Any]) -> bool:
         """Whether this run is of the very same resolved recipe."""
         path = self.path / RECIPE
@@ -129,11 +173,40 @@ class RunFolder:
 
     def saved_tokenizers(self) -> dict[str, str]:
         """Return the folder of each tokenizer that the run has saved, by its name in the recipe."""
-        return {k: str(self.path / v) for k, v in self.record.get("tokenizers", {}).items()}
+        return {name: str(path) for name, path in self.tokenizer_folders().items()}
+
+    def tokenizer_folders(self) -> dict[str, Path]:
+        """Return the same as paths; raises RunError for one that is not a folder in the run's."""
+        named = self.record.get("tokenizers", {})
+        said_by = f"{self.path / RUN}: tokenizers"
+        if not isinstance(named, dict):
+            raise RunError(f"{said_by} is no object: the file is damaged")
+        found = {k: inside(self.path, v, f"{said_by}.{k}") for k, v in named.items()}
+        for path in found.values():
+            if not path.is_dir() or path.parent.name != TOKENIZERS:
+                raise RunError(f"{said_by} names {path}, and no tokenizer is saved there")
+        return found
+
+    @property
+    def pixels(self) -> dict[str, list[float]]:
+        """How pixels are normalised, mean and deviation of each channel; raises RunError where
+        run.json does not say.
+        """
+        found = self.record.get("pixels")
+        if not isinstance(found, dict) or found.keys() != {"mean", "std"}:
+            raise RunError(f"{self.path / RUN} is damaged: pixels has no mean and std")
+        for name, values in found.items():
+            if (
+                not isinstance(values, list)
+                or len(values) != 3
+                or not all(type(value) in (int, float) and isfinite(value) for value in values)
+            ):
+                raise RunError(f"{self.path / RUN} is damaged: pixels.{name} is no three numbers")
+        return found
 
     def checkpoint(self, stage: str, which: Literal["best", "last"]) -> Path:
         """Return where a stage's checkpoint is."""
-        return self.path / CHECKPOINTS / stage / which
+        return inside(self.path, f"{CHECKPOINTS}/{stage}/{which}", "the recipe's stages")
 
     @property
     def best(self) -> Path:
@@ -146,14 +219,22 @@ class RunFolder:
         return self.path / ARTEFACTS
 
     @property
+    def given(self) -> Path:
+        """Where the files are kept that components were given."""
+        return self.artefacts / GIVEN
+
+    @property
     def training(self) -> Provenance | None:
         """The studies that it was trained on; None in a run made before that was recorded."""
         path = self.artefacts / TRAINING
-        return Provenance.from_json(read_json(path)) if path.is_file() else None
+        try:
+            return Provenance.from_json(read_json(path)) if path.is_file() else None
+        except DataError as error:
+            raise RunError(f"{path} is damaged: {error}") from error
 
     def write_training(self, learned: Provenance) -> None:
         """Record the studies that it is trained on."""
-        self.artefacts.mkdir(exist_ok=True)
+        make_folder(self.artefacts)
         write_json(self.artefacts / TRAINING, learned.to_json())
 
     def log(self, entry: Mapping[str, Any]) -> None:
@@ -172,30 +253,57 @@ class RunFolder:
         checkpoints = self.path / CHECKPOINTS
         return any(any(checkpoints.glob(f"*/{name}")) for name in ("last", ".last.replaced"))
 
+    def stopped(self) -> None:
+        """Record that it is not running any more, where it had begun and the disk takes that."""
+        with suppress(WriteError):
+            if (self.path / RUN).is_file():
+                self.update(state="stopped")
+
     def remove_unless_trained(self, *, parents: bool) -> None:
-        """Take away what a run wrote that failed before its first checkpoint; `parents` too if
-        empty.
+        """Take away what a run wrote that failed before its first checkpoint, unless it left a
+        batch to be looked at; `parents` too if empty.
         """
-        if self.writes and not (self.path / CHECKPOINTS).exists():
+        kept = any((self.path / name).exists() for name in (CHECKPOINTS, NONFINITE))
+        if self.writes and not kept:
             shutil.rmtree(self.path)
             for parent in list(self.path.parents)[:2]:
                 if parents and not any(parent.iterdir()):
                     parent.rmdir()
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Read metrics.jsonl."""
-        return [json.loads(line) for line in self._lines()]
+        """Read metrics.jsonl; raises RunError naming the line that is damaged."""
+        found: list[dict[str, Any]] = []
+        for number, line in enumerate(whole_lines(self.path / METRICS), start=1):
+            try:
+                entry = parse_json(line)
+            except ValueError as error:
+                raise RunError(f"{self.path / METRICS}, line {number}: {error}") from error
+            if not isinstance(entry, dict):
+                raise RunError(f"{self.path / METRICS}, line {number}: is no JSON object")
+            found.append(entry)
+        return found
 
-    @property
-    def metrics_lines(self) -> int:
-        """Count the lines of metrics.jsonl."""
-        return len(self._lines())
+    def sync_metrics(self) -> int:
+        """Have metrics.jsonl written to the disk, and count its lines: a checkpoint that says so
+        many finds them, even if power fails.
+        """
+        path = self.path / METRICS
+        if not path.is_file():
+            return 0
+        with writing(path):
+            sync_file(path)
+        size, lines = self._counted
+        with path.open("rb") as file:
+            file.seek(size)
+            new = file.read()
+        self._counted = (size + len(new), lines + new.count(b"\n"))
+        return self._counted[1]
 
     def cut_metrics(self, lines: int) -> None:
         """Drop what was logged after a checkpoint that the run goes back to."""
         if self.writes:
-            kept = self._lines()[:lines]
-            write_text(self.path / METRICS, "".join(f"{line}\n" for line in kept))
+            cut_lines(self.path / METRICS, lines)
+            self._counted = (0, 0)
 
     def write_lines(self, name: str, entries: Sequence[Mapping[str, Any]]) -> None:
         """Write a JSON-lines file whole."""
@@ -207,16 +315,9 @@ class RunFolder:
         if self.writes:
             write_json(self.path / name, value)
 
-    def _lines(self) -> list[str]:
-        path = self.path / METRICS
-        # not splitlines(), which also cuts at characters that JSON leaves in a string
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        return text.split("\n")[:-1]
-
     def _append(self, name: str, entry: Mapping[str, Any]) -> None:
         if self.writes:
-            with (self.path / name).open("a", encoding="utf-8") as file:
-                file.write(_line(entry))
+            append_line(self.path / name, json.dumps(entry, ensure_ascii=False))
 
 
 def check_writable(path: Path) -> None:
@@ -254,8 +355,12 @@ def unfinished(
     for path in sorted((root / name).glob("*/"), reverse=True):
         folder = RunFolder(path)
         if not (path / RUN).is_file():
+            # whoever makes one holds it; nobody does where that was killed
+            if (path / LOCK).is_file() and not folder.in_use and folder.is_beginning_of(values):
+                return path
             continue
         try:
+            check_links(path)
             state = folder.state
         except RunError as error:
             note(f"{path} is passed over: {error}")

@@ -24,6 +24,9 @@ from rrgcore.yaml_loader import Node, Off, shown
 class Value:
     """A value of core's own; its type is checked by the settings that it fills."""
 
+    switch: bool = False
+    """Whether `off` is false here, rather than that nothing is said."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ FRAGMENT = Section(
         "data": Block(
             {
                 **{f.name: VALUE for f in fields(DataSettings)},
+                "cache": Value(switch=True),
                 "splits": Open("split", VALUE),
                 "augment": _settings("`data.augment`", AugmentSettings),
                 "annotations": Open("annotation", BLOCK),

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM, held back while a run stands between two states that it could go on from."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
@@ -8,21 +9,42 @@ from types import FrameType, TracebackType
 from typing import Any, final
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ECHO = 1.0
+"""Seconds within which a launcher passes on a signal that its processes have heard themselves, as
+where Slurm sends it to all of a job.
+"""
+
+
+@final
+class Stopped(KeyboardInterrupt):
+    """Somebody asked for the process to stop, by a signal of this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def exit_status(error: KeyboardInterrupt) -> int:
+    """Return what a shell says of a process that the signal ended: 130, or 143 for SIGTERM."""
+    return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
 
 
 @final
 class Interrupts:
-    """Remembers the first signal until it is safe to stop; the second one stops at once.
+    """Remembers the first signal until it is safe to stop; the second one stops at once, unless it
+    comes within `echo` seconds.
 
     Outside the main thread, where Python hears no signals, it does nothing.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
-        """Whether somebody asked the run to stop."""
+    def __init__(self, *, echo: float = 0.0) -> None:
+        self.echo = echo
+        self.heard = 0
+        """The number of the signal by which somebody asked the run to stop."""
         self.forced = False
         """Whether it was stopped where it stood: what is in memory is not to be saved."""
         self._open = False
+        self._when = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -39,6 +61,11 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @property
+    def asked(self) -> bool:
+        """Whether somebody asked the run to stop."""
+        return self.heard != 0
+
     @contextmanager
     def let_through(self, *, when: bool = True) -> Iterator[None]:
         """Stop at once in here: nothing is changed that would have to be saved."""
@@ -51,15 +78,18 @@ class Interrupts:
             self._open = False
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if somebody asked for it."""
+        """Raise Stopped, a KeyboardInterrupt, if somebody asked for it."""
         if self.asked:
-            raise KeyboardInterrupt
+            raise Stopped(self.heard)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        first, now = not self.asked, time.monotonic()
+        if first:
+            self.heard, self._when = number, now
+        elif now - self._when < self.echo:
+            return
         if self._open:
-            self.asked = True
-            raise KeyboardInterrupt
-        if self.asked:
+            raise Stopped(number)
+        if not first:
             self.forced = True
-            raise KeyboardInterrupt
-        self.asked = True
+            raise Stopped(number)

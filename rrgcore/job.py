@@ -1,7 +1,8 @@
 """One run's work: everything built for it, and the whole job done with it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, final
 
 import torch
@@ -15,10 +16,15 @@ from rrgcore.build import build_model, make_metrics
 from rrgcore.checkpoint import link_folder
 from rrgcore.errors import RecipeError, did_you_mean
 from rrgcore.evaluate import Prediction
+from rrgcore.faults.telling import testing
+from rrgcore.files import written_whole
 from rrgcore.folder import PREDICTIONS, SCORES, RunFolder
+from rrgcore.given import keep_given
+from rrgcore.images.disk_cache import unheard
 from rrgcore.interrupts import Interrupts
+from rrgcore.manifest import Manifest, rules_in
 from rrgcore.plan import Plan
-from rrgcore.resolve import weigh
+from rrgcore.resolve import resolved, weigh
 from rrgcore.scoring import Metric, Pair
 from rrgcore.scoring.cautions import MARK, ORACLE
 from rrgcore.scoring.scorecard import fit_metrics, flat, score, selected
@@ -46,13 +52,20 @@ class Job:
         saved_tokenizers: Mapping[str, str],
         *,
         resumes: bool = False,
+        kept: Path | None = None,
     ) -> None:
         self.plan = plan
         self.watcher = watcher
         self.accelerator = accelerator
-        self.studies = listed_studies(plan, track=tracking(watcher), device=str(accelerator.device))
+        self.studies = listed_studies(
+            plan,
+            track=tracking(watcher),
+            device=str(accelerator.device),
+            note=watcher.note,
+            kept=kept,
+        )
         self.tokenizers = Tokenizers(plan, lambda: self.studies.reports("train"), saved_tokenizers)
-        assembled = check_assembled(plan, self.tokenizers, views=self.studies.most_views)
+        assembled = check_assembled(plan, self.tokenizers, views=self.studies.most_views, kept=kept)
         if problems := list(self.studies.training_set_problems(assembled)):
             raise RecipeError(plan.recipe.source, problems)
         self.metrics = fitted_metrics(plan, self.studies)
@@ -65,10 +78,11 @@ class Job:
         init = {} if resumes else plan.init
         starts = {part: checkpoint_of(source) for part, source in init.items()}
         built: list[tuple[str, object]] = [] if resumes else [*starts_of(plan)]
-        self.model = build_model(plan, self.tokenizers, starts=starts, built=built)
-        if leaks := list(self.studies.leaks(built)):
+        self.model = build_model(plan, self.tokenizers, starts=starts, built=built, kept=kept)
+        # what a run has trained on was held against the same studies when it began
+        if not resumes and (leaks := list(self.studies.leaks(built))):
             raise RecipeError(plan.recipe.source, leaks)
-        self._components = [component for _, component in built]
+        self.built = built
         self.model.to(accelerator.device)
         if cut := self.studies.cut_reports(self.model):
             watcher.note(
@@ -103,7 +117,8 @@ class Job:
             assert not isinstance(tokenizer, AbsentTokenizer), "a run has its tokenizers at hand"
             relative = f"tokenizers/{WORDS if name == WORDS else number}"
             if folder.writes:
-                tokenizer.save(folder.path / relative)
+                with written_whole(folder.path / relative) as beside:
+                    tokenizer.save(beside)
             names[name] = relative
         folder.update(tokenizers=names)
 
@@ -114,8 +129,11 @@ class Job:
         """
         self.studies.knowledge.keep_in(folder.artefacts, writes=folder.writes)
         if folder.writes:
+            keep_given([*self.built, *self.studies.annotating], folder.given)
             if folder.training is None:  # one that goes on no longer knows what it started from
-                folder.write_training(self.studies.provenance(self._components))
+                folder.write_training(
+                    self.studies.provenance(component for _, component in self.built)
+                )
             self.studies.learn(self.model)
         self.accelerator.wait_for_everyone()
         self.studies.learn(self.model)
@@ -131,22 +149,33 @@ class Job:
             "accelerator": self.accelerator,
             "watcher": self.watcher,
         }
-        trainer = Trainer(**common, interrupts=interrupts)
+        rules = [*rules_in(resolved(self.plan)), *self.studies.cleaning]
+        manifest = Manifest.of(folder, rules)
+        trainer = Trainer(**common, manifest=manifest, interrupts=interrupts)
         trainer.train()
         stage, found = trainer.best()
         if folder.writes:
             link_folder(folder.checkpoint(stage, "best"), folder.best)
         folder.update(best={"stage": stage, "score": found})
         self.accelerator.wait_for_everyone()
-        with interrupts.let_through():
+        with interrupts.let_through(), testing(self.plan, folder):
             write_assessment(folder, assess(**common, split="test"))
 
 
-def listed_studies(plan: Plan, *, track: Track = untracked, device: str = "cpu") -> Studies:
-    """Make a plan's studies; raises DataError where training, validation or test has none, or a
-    study lacks what a run needs of it.
+def listed_studies(
+    plan: Plan,
+    *,
+    track: Track = untracked,
+    device: str = "cpu",
+    note: Callable[[str], None] = unheard,
+    kept: Path | None = None,
+) -> Studies:
+    """Make a plan's studies, whose annotators have read what they were given, or find it `kept`.
+
+    Raises DataError where training, validation or test has none, or a study lacks what a run needs
+    of it.
     """
-    studies = Studies(plan, track=track, device=device)
+    studies = Studies(plan, track=track, device=device, note=note, kept=kept, read_given=True)
     studies.check_whole()
     return studies
 

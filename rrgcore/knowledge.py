@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -20,6 +21,7 @@ from rrgcore.gathering import (
     needed_by,
     slug_of,
 )
+from rrgcore.json_text import parse_json
 from rrgcore.provenance import LEARNED, Artefact, Provenance
 from rrgcore.study import Study
 from rrgcore.supply import Annotator, Dataset, artefacts_of, learns
@@ -198,9 +200,9 @@ class Knowledge:
         kind = cast(type[Annotation], annotator.writes)
         path = self._folder / slug_of(kind) / f"{role}.jsonl"
         if path.is_file():
-            entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            if [entry["id"] for entry in entries] == [study.id for study in studies]:
-                return [kind.from_json(entry["value"]) for entry in entries]
+            answers = _answers(path)
+            if list(answers) == [study.id for study in studies]:
+                return [kind.from_json(value) for value in answers.values()]
         made = list_annotations(annotator, studies)
         if self._writes and len(made) == len(studies) and None not in made:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -249,4 +251,30 @@ def leak(artefact: Artefact, held_out: Sequence[Study]) -> str | None:
 
 
 def _line(study: Study, value: Annotation) -> str:
-    return json.dumps({"id": study.id, "value": value.to_json()}, ensure_ascii=False) + "\n"
+    entry = {"id": study.id, "value": value.to_json()}
+    return json.dumps({**entry, "sum": _sum(entry)}, ensure_ascii=False) + "\n"
+
+
+def _answers(path: Path) -> dict[str, Any]:
+    """Read what was said of each study; raises RunError for a line that is not as it was written,
+    since manifests of checkpoints, which may be older, say nothing of this file.
+    """
+    found: dict[str, Any] = {}
+    try:
+        # not splitlines(), which also cuts at characters that JSON leaves in a string
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            if line:
+                entry = parse_json(line)
+                if entry.pop("sum") != _sum(entry):
+                    raise ValueError(f"'{entry['id']}' has another value than was written")
+                found[entry["id"]] = entry["value"]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RunError(
+            f"{path} is damaged ({error}): remove it, and its annotator is asked again"
+        ) from error
+    return found
+
+
+def _sum(entry: Mapping[str, Any]) -> str:
+    text = json.dumps(entry, ensure_ascii=False, sort_keys=True)
+    return blake2b(text.encode(), digest_size=8).hexdigest()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Set
 from typing import final
 
 from rrgcore.errors import Problem, did_you_mean
-from rrgcore.grammar import FRAGMENT, Block, Open, Place, below
+from rrgcore.grammar import FRAGMENT, Block, Open, Place, Value, below
 from rrgcore.yaml_loader import OFF, Node
 
 Path = tuple[str, ...]
@@ -38,7 +38,7 @@ class Merger:
         self, base: Node | None, new: Node, place: Place, default: str | None, path: Path
     ) -> Node | None:
         if new.value is OFF:
-            return None
+            return Node(False, new.origin) if _is_switch(place) else None
         if not isinstance(new.value, dict):
             if base is not None and _is_named(base, new, place, default):
                 return base
@@ -50,10 +50,10 @@ class Merger:
         if children is None:
             children = {} if base is None else _kept(base, place)
         for key, child in new.mapping.items():
-            where = (*path, key)
-            if child.value is OFF and key not in children and where not in self._known:
+            where, inner = (*path, key), below(place, key)
+            takes_away = child.value is OFF and not _is_switch(inner)
+            if takes_away and key not in children and where not in self._known:
                 self._nothing_to_take_away(child, where, children, place)
-            inner = below(place, key)
             merged = self._merge(children.get(key), child, inner, default_name(place, key), where)
             if merged is None:
                 children.pop(key, None)
@@ -87,6 +87,10 @@ def addresses(node: Node, path: Path = ()) -> Iterator[Path]:
         if child.value is not OFF:
             yield (*path, key)
             yield from addresses(child, (*path, key))
+
+
+def _is_switch(place: Place) -> bool:
+    return isinstance(place, Value) and place.switch
 
 
 def _is_named(base: Node, new: Node, place: Place, default: str | None) -> bool:

@@ -1,6 +1,7 @@
 """The model that is trained: parts, and the objectives that pull features from them."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import cast, final
 
 import torch
@@ -10,6 +11,9 @@ from rrgcore.checkpoint import LeftOut
 from rrgcore.features import Features, Parts
 from rrgcore.interfaces import AlignmentObjective
 from rrgcore.types import Batch, Generated, Generation, Losses
+
+ALONE: Mapping[str, float] = MappingProxyType({})
+"""The shares of a batch that is a step of its own."""
 
 
 @final
@@ -28,8 +32,16 @@ class ReportModel(nn.Module):
         for objective in objectives.values():
             objective.bind(parts)
 
-    def forward(self, batch: Batch, weights: Mapping[str, float]) -> Losses:
-        """Return the weighted sum of objectives (KIA, eq. 9; CmEAA, eq. 16)."""
+    def forward(
+        self,
+        batch: Batch,
+        weights: Mapping[str, float],
+        shares: Mapping[str, float] = ALONE,
+    ) -> Losses:
+        """Return the weighted sum of objectives (KIA, eq. 9; CmEAA, eq. 16).
+
+        `shares` are this batch's in a step of several, 1 unless said.
+        """
         features = Features(self.parts, batch)
         outputs = {
             name: self.objectives[name](features, batch.prepared.get(f"objectives.{name}"))
@@ -37,8 +49,18 @@ class ReportModel(nn.Module):
             if weight
         }
         assert outputs, "no objective has a weight: there is nothing to train"
-        total = torch.stack([weights[name] * output.loss for name, output in outputs.items()]).sum()
-        return Losses(total, outputs)
+        terms = [weights[name] * shares.get(name, 1.0) * o.loss for name, o in outputs.items()]
+        return Losses(torch.stack(terms).sum(), outputs)
+
+    def counts(self, batch: Batch, weights: Mapping[str, float]) -> dict[str, int]:
+        """Count what each objective's loss of this batch will be a mean over."""
+        return {
+            name: cast(AlignmentObjective, self.objectives[name]).count(
+                batch, batch.prepared.get(f"objectives.{name}")
+            )
+            for name, weight in weights.items()
+            if weight
+        }
 
     @torch.no_grad()
     def generate(self, batch: Batch, generation: Generation) -> list[Generated]:

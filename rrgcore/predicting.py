@@ -56,7 +56,13 @@ def predict_reports(
         )
     pictures = Pictures(paths)
     alone = replace(plan, data=replace(plan.data, limit=None, splits={}))
-    studies = Studies(alone, pictures, track=tracking(watcher), device=str(accelerator.device))
+    studies = Studies(
+        alone,
+        pictures,
+        track=tracking(watcher),
+        device=str(accelerator.device),
+        kept=folder.given,
+    )
     studies.knowledge.keep_in(folder.artefacts, writes=False)
     loader = studies.loader(model, "test", training=False, batch_size=plan.evaluation.batch_size)
     found = generate_reports(

@@ -1,6 +1,6 @@
 """What an artefact was learned from: so that none of it is a report that is to be predicted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, final
@@ -51,14 +51,16 @@ class Provenance:
 
     @classmethod
     def from_json(cls, data: Any) -> "Provenance":
-        """Read what `to_json` wrote; raises DataError."""
-        try:
-            return cls(tuple(map(str, data["ids"])), str(data["hash"]), str(data.get("about", "")))
-        except (KeyError, TypeError, AttributeError) as error:
+        """Read what `to_json` wrote, or a list of the studies' ids; raises DataError."""
+        record = {"ids": data} if isinstance(data, list) else data
+        ids = record.get("ids") if isinstance(record, Mapping) else None
+        if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
             raise DataError(
-                f"not a record of what an artefact was learned from ({type(error).__name__}: "
-                f"{error}); expected ids, hash, about"
-            ) from error
+                "not a record of what an artefact was learned from; expected a list of the ids of "
+                'those studies, or {"ids": […], "hash": "…", "about": "…"} as a run writes it'
+            )
+        digest = blake2b("\0".join(sorted(ids)).encode(), digest_size=16).hexdigest()
+        return cls(tuple(ids), str(record.get("hash", digest)), str(record.get("about", "")))
 
     def to_json(self) -> Any:
         """Return what `from_json` reads."""

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, final
 
-from rrgcore.errors import Problem, RecipeError, UserError, did_you_mean
+from rrgcore.errors import Problem, RecipeError, UserError, did_you_mean, shortened
 from rrgcore.grammar import check_grammar
 from rrgcore.merge import Merger, addresses
 from rrgcore.overrides import apply_override
@@ -48,15 +48,20 @@ class Recipe:
 
 
 def load_recipe(
-    path: str | Path, *, overrides: Sequence[str] = (), variants: Sequence[str] = ()
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    variants: Sequence[str] = (),
+    alone: bool = False,
 ) -> Recipe:
     """Read a recipe, by path or by packaged name, and apply variants and then overrides, in order.
 
-    Raises RecipeError with everything that is wrong with its text, UserError where there is none.
+    One that is read `alone`, as a run's is, may extend nothing. Raises RecipeError with everything
+    that is wrong with its text, UserError where there is none.
     """
     source = str(path)
     found = find_recipe(source)
-    files, problems = _family(found, source)
+    files, problems = _family(found, source, alone=alone)
     known = {
         address
         for file in files
@@ -118,10 +123,19 @@ def _stack(
         elif name not in order:
             for fragment in offered[name]:
                 on = fragment.mapping.get("on")
-                below = plain(on) if on is not None else []
-                for each in [below] if isinstance(below, str) else below:
+                for each in _below(on, name):
                     add(each, (*above, name), on)
             order.append(name)
+
+    def _below(on: Node | None, name: str) -> list[str]:
+        if on is None:
+            return []
+        below = [on.value] if isinstance(on.value, str) else on.value
+        if isinstance(below, list) and all(isinstance(each, str) for each in below):
+            return below
+        text = f"expected the name of a variant, or a list of names, got {shown(plain(on))}"
+        problems.append(Problem(f"variants.{name}.on", text, on.origin.line, on.origin.file))
+        return []
 
     for name in asked_for:
         add(name, (), None)
@@ -138,7 +152,9 @@ def dump_recipe(values: Mapping[str, Any]) -> str:
 
 
 def expand(value: str) -> str:
-    """Fill in `$NAME` and `${NAME}` from the environment; raises ValueError for an unset one."""
+    """Fill in `$NAME` and `${NAME}` from the environment; raises ValueError for an unset one, and
+    for the home of somebody who has none here.
+    """
 
     def look_up(match: re.Match[str]) -> str:
         name = match[1] or match[2]
@@ -148,7 +164,10 @@ def expand(value: str) -> str:
             )
         return found
 
-    return re.sub(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))", look_up, value, flags=re.ASCII)
+    found = re.sub(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))", look_up, value, flags=re.ASCII)
+    if found.startswith("~") and os.path.expanduser(found) == found:
+        raise ValueError(f"'{shortened(found)}' begins with ~, and there is no such home")
+    return found
 
 
 # ---- finding --------------------------------------------------------------------------------
@@ -171,8 +190,9 @@ def find_recipe(name: str) -> Path:
 
     Raises UserError with the nearest name and the list.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
+    # of os.path, not Path's own: a name that the system cannot even look for is no file either
+    path = Path(os.path.expanduser(name))
+    if os.path.isfile(path):
         return path
     known = list_recipes()
     key = name.removesuffix(".yaml")
@@ -180,9 +200,13 @@ def find_recipe(name: str) -> Path:
         return known[key]
     near = did_you_mean(key, known) or did_you_mean(path.stem, known)
     here = (
-        "is a folder, not a recipe" if path.is_dir() else "is no file, and no recipe of rrg's own"
+        "is a folder, not a recipe"
+        if os.path.isdir(path)
+        else "is no file, and no recipe of rrg's own"
     )
-    raise UserError(f"'{name}' {here}.{near}\nRecipes: {', '.join(known) or 'none installed'}")
+    raise UserError(
+        f"'{shortened(name)}' {here}.{near}\nRecipes: {', '.join(known) or 'none installed'}"
+    )
 
 
 # ---- reading --------------------------------------------------------------------------------
@@ -197,7 +221,7 @@ class _File:
     variants: Mapping[str, Node]
 
 
-def _family(path: Path, source: str) -> tuple[list[_File], list[Problem]]:
+def _family(path: Path, source: str, *, alone: bool) -> tuple[list[_File], list[Problem]]:
     """Read a recipe and what it extends, the youngest first."""
     asked_for = source
     files: list[_File] = []
@@ -214,6 +238,10 @@ def _family(path: Path, source: str) -> tuple[list[_File], list[Problem]]:
         files.append(file)
         if parent is None:
             return files, problems
+        if alone:
+            text = "a run's own recipe is whole and extends nothing: somebody has changed it"
+            problems.append(Problem("extends", text, parent.origin.line, parent.origin.file))
+            raise RecipeError(asked_for, problems)
         try:
             path, source = _parent(parent, path, source, seen)
         except UserError as error:
@@ -255,7 +283,7 @@ def _parent(node: Node, path: Path, source: str, seen: Mapping[Path, str]) -> tu
     if not isinstance(node.value, str):
         raise UserError(f"expected the name of one recipe file, got {shown(plain(node))}")
     beside = path.parent / node.value
-    if beside.is_file():
+    if os.path.isfile(beside):
         found, name = beside, os.path.normpath(Path(source).parent / node.value)
     else:
         found, name = find_recipe(node.value), node.value

@@ -1,8 +1,9 @@
 """The Python face of rrg: what the commands do, for notebooks and services."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar, final
@@ -13,12 +14,17 @@ from rrgcore.assembled import check_assembled
 from rrgcore.assess import Assessment, assess
 from rrgcore.build import build_model, make_metrics
 from rrgcore.check import check_recipe
-from rrgcore.checkpoint import load_model, load_part
+from rrgcore.checkpoint import load_part
+from rrgcore.confined import inside
+from rrgcore.disk import refusal
 from rrgcore.errors import Problem, RecipeError, RunError, UserError
+from rrgcore.faults.telling import preparing, writing
 from rrgcore.files import read_json
 from rrgcore.folder import (
+    CHECKPOINTS,
     PREDICTIONS,
     RECIPE,
+    RUN,
     SCORES,
     RunFolder,
     check_writable,
@@ -26,7 +32,7 @@ from rrgcore.folder import (
     unfinished,
 )
 from rrgcore.interfaces import Pretrained
-from rrgcore.interrupts import Interrupts
+from rrgcore.interrupts import ECHO, Interrupts
 from rrgcore.job import (
     Job,
     check_selected,
@@ -35,6 +41,8 @@ from rrgcore.job import (
     listed_studies,
     make_accelerator,
 )
+from rrgcore.manifest import check_all_belong, check_belongs, load_checkpoint
+from rrgcore.memory import Memory, predict_memory
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered, discover
@@ -53,6 +61,7 @@ from rrgcore.starts import checkpoint_of, starts_of
 from rrgcore.studies import Studies
 from rrgcore.supply import DataChecks
 from rrgcore.tokenizers import Tokenizers
+from rrgcore.training import last_saved
 from rrgcore.watch import Watcher, tracking
 
 T = TypeVar("T")
@@ -142,8 +151,8 @@ class Session:
             if folder is not None and model is not None:  # into which nothing is read but shapes
                 collect(f"init.{part}", partial(load_part, folder, part, model.part(part)))
         if studies is not None:
-            started = collect("init", lambda: list(starts_of(plan))) or []
-            problems += studies.leaks([*built, *started])
+            told = any(problem.address.startswith("init.") for problem in problems)
+            problems += studies.leaks([*built, *(() if told else starts_of(plan))])
         if problems:
             raise RecipeError(self.recipe.source, list(dict.fromkeys(problems)))
         return plan
@@ -151,15 +160,8 @@ class Session:
     def show(self) -> Shown:
         """Resolve the recipe and count its parameters, without data, weights or network."""
         plan = check_recipe(self.recipe, self.plugins.registry, expand_paths=False)
-        absent: list[str] = []
-        texts: Callable[[], list[str]] | None = None
-        try:
-            studies = listed_studies(self.plan)
-            texts = partial(studies.reports, "train")
-        except RecipeError as error:
-            absent += [f"{p.address}: {p.text.splitlines()[0]}" for p in error.problems]
-        except UserError as error:
-            absent.append(f"data: {str(error).splitlines()[0]}")
+        studies, absent = self._at_hand()
+        texts = partial(studies.reports, "train") if studies else None
         tokenizers = Tokenizers(plan, texts, absent_allowed=True)
         model = check_assembled(plan, tokenizers)
         absent += [
@@ -171,6 +173,28 @@ class Session:
             if isinstance(name, str) and not Path(name).expanduser().exists():
                 absent.append(f"weights '{name}' of {block.address}")
         return Shown(resolved(plan), weigh(model), absent)
+
+    def memory(self, *, views: int | None = None) -> Memory:
+        """Predict what training takes on a CUDA device, which need not be there: nothing is
+        allocated, and neither data nor weights nor tokenizers need be at hand.
+
+        A study has as many images as the data's that has most, unless `views` says; 1 where the
+        data is absent. Raises DataError for a component that reads what only its plugin knows.
+        """
+        plan = check_recipe(self.recipe, self.plugins.registry, expand_paths=False)
+        studies, _ = self._at_hand()
+        texts = partial(studies.reports, "train") if studies else None
+        seen = views or (studies.most_views if studies else 1)
+        return predict_memory(plan, Tokenizers(plan, texts, absent_allowed=True), views=seen)
+
+    def _at_hand(self) -> tuple[Studies | None, list[str]]:
+        """Return the studies, or none and why they are absent."""
+        try:
+            return listed_studies(self.plan), []
+        except RecipeError as error:
+            return None, [f"{p.address}: {p.text.splitlines()[0]}" for p in error.problems]
+        except UserError as error:
+            return None, [f"data: {str(error).splitlines()[0]}"]
 
     def run(
         self,
@@ -192,37 +216,68 @@ class Session:
         if exists and folder.state == "finished":
             watcher.note(f"{path} is finished already: nothing was done. See `rrg evaluate {path}`")
             return Run(folder, self.plugins)
+        if exists:
+            RunFolder.open(path)
+            check_all_belong(folder)
         saved = folder.saved_tokenizers() if exists else {}
-        job = Job(plan, watcher, accelerator, saved, resumes=exists and folder.trained)
+        with preparing(plan, "building the model"):
+            job = Job(
+                plan,
+                watcher,
+                accelerator,
+                saved,
+                resumes=exists and folder.trained,
+                kept=folder.given,
+            )
         facts = {**job.facts(), **self._plugin_facts()}
         if exists:
             check_same_data(folder, facts)
             if changed := changed_versions(folder, facts):
                 watcher.note(changed)
-        elif folder.writes:
-            RunFolder.create(path, self.recipe, resolved(plan), facts)
-        with folder.held(), Interrupts() as interrupts:
-            if exists:
-                watcher.note(f"going on with {path}")
-                folder.update(state="running")
-            if folder.writes and not folder.saved_tokenizers():
-                # a run that was killed at the very beginning may have saved none either
-                job.save_tokenizers(folder)
-            accelerator.wait_for_everyone()
-            watcher.note(in_a_line(facts))
+        alone = accelerator.num_processes == 1
+        with folder.held(), Interrupts(echo=0.0 if alone else ECHO) as interrupts:
             try:
-                job.learn(folder)
-                job.run(folder, interrupts)
+                if exists:
+                    watcher.note(f"going on with {path}")
+                    folder.tidy()
+                    folder.update(state="running")
+                elif folder.writes:
+                    RunFolder.create(path, self.recipe, resolved(plan), facts)
+                if folder.writes and not folder.saved_tokenizers():
+                    # a run that was killed at the very beginning may have saved none either
+                    job.save_tokenizers(folder)
+                accelerator.wait_for_everyone()
+                watcher.note(in_a_line(facts))
+                with preparing(plan, "before training, or between two steps"):
+                    with interrupts.let_through(when=alone):
+                        job.learn(folder)
+                    job.run(folder, interrupts)
+                folder.update(state="finished")
             except BaseException as error:
-                folder.update(state="stopped")
+                refused = refusal(error)
+                folder.stopped()
                 if isinstance(error, KeyboardInterrupt):
-                    watcher.note(f"stopped; to go on: rrg run {path / RECIPE} --out {path}")
-                if isinstance(error, UserError) and not exists:
+                    lost = " at once, unsaved since the last checkpoint" * interrupts.forced
+                    watcher.note(f"stopped{lost}; to go on: {self._to_go_on(path)}")
+                elif refused is not None and (path / RUN).is_file():
+                    raise refused.told(
+                        last_saved(folder, plan), f"go on: {self._to_go_on(path)}"
+                    ) from error
+                elif isinstance(error, UserError) and not exists:
                     folder.remove_unless_trained(parents=out is None)
                 raise
-            folder.update(state="finished")
             accelerator.wait_for_everyone()
         return Run(folder, self.plugins)
+
+    def _to_go_on(self, path: Path) -> str:
+        """Return the command that goes on with a run."""
+        words = ["rrg", "run", str(path / RECIPE), "--out", str(path)]
+        for plugin in self.plugins.plugins:
+            if plugin.blocked:
+                words += ["--no-plugin", plugin.name]
+            elif plugin.version == "file":
+                words += ["--plugin", plugin.origin]
+        return shlex.join(words)
 
     def _plugin_facts(self) -> dict[str, Any]:
         """Return what run.json says of the plugins that were there: name to where from."""
@@ -238,10 +293,10 @@ class Session:
             path = None if new else unfinished(root, self.recipe, values, watcher.note)
             fresh = path or new_folder(root, self.recipe)
             check_writable(fresh)
-            return fresh, path is not None
+            return fresh, (fresh / RUN).is_file()
         path = Path(out)
         check_writable(path)
-        if not path.exists() or not any(path.iterdir()):
+        if not path.exists() or RunFolder(path).is_beginning_of(values):
             return path, False
         folder = RunFolder.open(path)
         if new:
@@ -270,7 +325,8 @@ class Run:
     @cached_property
     def plan(self) -> Plan:
         """The checked recipe that it ran."""
-        return check_recipe(read_recipe(self.path / RECIPE), self.plugins.registry)
+        recipe = read_recipe(self.path / RECIPE, alone=True)
+        return check_recipe(recipe, self.plugins.registry)
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -283,71 +339,106 @@ class Run:
 
     @property
     def predictions(self) -> list[Pair]:
-        """The test reports and what the model wrote."""
-        lines = (self.path / PREDICTIONS).read_text(encoding="utf-8").splitlines()
-        return [Pair(e["id"], e["prediction"], e["reference"]) for e in map(json.loads, lines)]
+        """The test reports and what the model wrote; raises RunError where they are damaged."""
+        path = self.path / PREDICTIONS
+        if not path.is_file():
+            raise RunError(f"{path} is not there: write it again, rrg evaluate {self.path}")
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return [Pair(e["id"], e["prediction"], e["reference"]) for e in map(json.loads, lines)]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise RunError(
+                f"{path} is damaged ({error!r}): write it again, rrg evaluate {self.path}"
+            ) from error
 
     def model(self, checkpoint: str = "best") -> ReportModel:
-        """Load the model with the weights of a checkpoint: `best`, or a stage's as `align/last`."""
-        model = build_model(
-            self.plan,
-            Tokenizers(self.plan, None, self.folder.saved_tokenizers()),
-            load_weights=False,
-        )
-        load_model(self.path / "checkpoints" / checkpoint, model)
+        """Load the model with the weights of a checkpoint: `best`, or a stage's as `align/last`.
+
+        Raises RunError where it, or what it was saved with, is not as it was.
+        """
+        path = inside(self.path, f"{CHECKPOINTS}/{checkpoint}", "the checkpoint asked for")
+        check_belongs(self.folder, path)
+        tokenizers = Tokenizers(self.plan, None, self.folder.saved_tokenizers(), only_saved=True)
+        model = build_model(self.plan, tokenizers, load_weights=False, kept=self.folder.given)
+        load_checkpoint(path, model)
         # the published weights that said so need not be on this machine
-        for name, values in self.folder.record["pixels"].items():
+        for name, values in self.folder.pixels.items():
             setattr(model.parts.encoder, name, tuple(values))
         return model.eval()
 
-    def _studies(self, accelerator: Accelerator, watcher: Watcher) -> Studies:
+    def _studies(self, plan: Plan, accelerator: Accelerator, watcher: Watcher) -> Studies:
         """Make its studies, whose annotators know what they learned in it."""
-        studies = Studies(self.plan, track=tracking(watcher), device=str(accelerator.device))
+        studies = Studies(
+            plan,
+            track=tracking(watcher),
+            device=str(accelerator.device),
+            note=watcher.note,
+            kept=self.folder.given,
+        )
         studies.knowledge.keep_in(self.folder.artefacts, writes=False)
         return studies
 
     def predict(
-        self, paths: Sequence[str | Path], *, watcher: Watcher | None = None
+        self,
+        paths: Sequence[str | Path],
+        *,
+        batch_size: int | None = None,
+        watcher: Watcher | None = None,
     ) -> list[Written]:
         """Write a report for each image file, those in folders included; it needs nothing but the
         run folder. Raises DataError for a file that is no image.
         """
-        accelerator = make_accelerator(self.plan)
-        return predict_reports(
-            plan=self.plan,
-            model=self.model().to(accelerator.device),
-            folder=self.folder,
-            paths=find_images([Path(path) for path in paths]),
-            accelerator=accelerator,
-            watcher=watcher or Watcher(),
-        )
+        plan = self._plan_in_batches_of(batch_size)
+        accelerator = make_accelerator(plan)
+        with writing(plan):
+            return predict_reports(
+                plan=plan,
+                model=self.model().to(accelerator.device),
+                folder=self.folder,
+                paths=find_images([Path(path) for path in paths]),
+                accelerator=accelerator,
+                watcher=watcher or Watcher(),
+            )
 
     def evaluate(
         self,
         split: Split = "test",
         *,
         protocols: Sequence[str] = (),
+        batch_size: int | None = None,
         watcher: Watcher | None = None,
     ) -> Assessment:
         """Generate and score again: with the recipe's metrics, and with others by name.
 
         With several processes only the main one's folder `writes` from then on.
         """
-        accelerator = make_accelerator(self.plan)
+        plan = self._plan_in_batches_of(batch_size)
+        accelerator = make_accelerator(plan)
         self.folder.writes = accelerator.is_main_process
-        studies = self._studies(accelerator, watcher or Watcher())
+        studies = self._studies(plan, accelerator, watcher or Watcher())
         named = [name for name in protocols if name not in self.plan.metrics]
         # who asks for clinical efficacy by name gets it by our own labeler
         labeler = "rules" if CLINICAL in named else None
         more = make_named_metrics(named, self.plugins.registry, labeler=labeler)
         fit_metrics(more, studies.raw_reports("train"))
-        return assess(
-            plan=self.plan,
-            model=self.model().to(accelerator.device),
-            studies=studies,
-            metrics={**fitted_metrics(self.plan, studies), **more},
-            folder=self.folder,
-            accelerator=accelerator,
-            watcher=watcher or Watcher(),
-            split=split,
-        )
+        with writing(plan):
+            return assess(
+                plan=plan,
+                model=self.model().to(accelerator.device),
+                studies=studies,
+                metrics={**fitted_metrics(self.plan, studies), **more},
+                folder=self.folder,
+                accelerator=accelerator,
+                watcher=watcher or Watcher(),
+                split=split,
+            )
+
+    def _plan_in_batches_of(self, size: int | None) -> Plan:
+        """Return the plan, with so many reports written at a time where that is said."""
+        if size is None:
+            return self.plan
+        if size < 1:
+            raise UserError(f"a batch of {size} reports is none; expected at least 1")
+        evaluation = replace(self.plan.evaluation, batch_size=size)
+        data = replace(self.plan.data, batch_size=min(size, self.plan.data.batch_size))
+        return replace(self.plan, evaluation=evaluation, data=data)

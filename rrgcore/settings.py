@@ -74,6 +74,10 @@ class DataSettings:
     min_word_count: int = 1
     """For the tokenizer `words`: rarer words of the training reports become [UNK]."""
     workers: int = 0
+    cache: float | Literal[False] = 20.0
+    """Gigabytes that decoded images may take on disk, those of other recipes counted; or none are
+    kept.
+    """
     limit: int | None = None
     """Only the first so many studies of each split."""
     splits: Mapping[Split, str] = field(default_factory=dict)
@@ -87,7 +91,11 @@ class DataSettings:
     def __post_init__(self) -> None:
         _at_least(1, self, "image_size", "batch_size", "min_word_count", "limit")
         _at_least(3, self, "max_report_tokens")  # a word between [CLS] and [SEP]
+        _at_most(10_000, self, "image_size")  # no detector has as many
+        _at_most(1_000_000, self, "max_report_tokens")
         _at_least(0, self, "workers")
+        if not 0 <= self.cache < float("inf"):
+            raise ValueError(f"`cache` is {self.cache}; expected gigabytes, or off")
 
 
 @final
@@ -142,6 +150,8 @@ class StageSettings:
     """Epochs between validations; the last epoch is always validated."""
     patience: int | None = None
     """Stop after so many validations without a better score."""
+    save_every: int | None = None
+    """Optimizer steps between saves within an epoch, at the end of which it is saved anyway."""
     precision: Precision = "fp32"
     clip: float | None = None
     """Largest norm of the gradient."""
@@ -156,7 +166,8 @@ class StageSettings:
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("a stage needs either `epochs` or `steps`, and not both")
-        _at_least(1, self, "epochs", "steps", "evaluate_every", "accumulate", "patience")
+        _at_least(1, self, "epochs", "steps", "evaluate_every", "accumulate")
+        _at_least(1, self, "patience", "save_every")
         _at_least(0, self, "warmup")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"`clip` is {self.clip}; expected a norm above 0")
@@ -183,6 +194,12 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         _at_least(1, self, "batch_size", "val_studies", "val_beams")
+
+
+def _at_most(most: int, settings: object, *names: str) -> None:
+    for name in names:
+        if (value := getattr(settings, name)) > most:
+            raise ValueError(f"`{name}` is {value}; expected at most {most:,}")
 
 
 def _at_least(least: int, settings: object, *names: str) -> None:

@@ -1,13 +1,14 @@
 """How a file of annotations beside the data was made: `annotations/<slug>.meta.json`."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
+from rrgcore.errors import DataError
 from rrgcore.files import write_json
+from rrgcore.json_text import parse_json
 from rrgcore.provenance import Provenance
 
 Origin = Literal["images", "reports"]
@@ -57,7 +58,7 @@ def made_from_images(sidecar: Path) -> bool:
     A file without a record was not, as far as anybody knows, nor one that has changed since.
     """
     try:
-        facts = json.loads(record_path(sidecar).read_text(encoding="utf-8"))
+        facts = parse_json(record_path(sidecar).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     if not isinstance(facts, dict) or facts.get("from") != "images":
@@ -70,11 +71,16 @@ def learned_from(sidecar: Path) -> Provenance | None:
     or nobody says. Raises DataError for a record that says it in another way.
     """
     try:
-        facts = json.loads(record_path(sidecar).read_text(encoding="utf-8"))
+        facts = parse_json(record_path(sidecar).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     learned = facts.get("learned_from") if isinstance(facts, dict) else None
-    return None if learned is None else Provenance.from_json(learned)
+    if learned is None:
+        return None
+    try:
+        return Provenance.from_json(learned)
+    except DataError as error:
+        raise DataError(f"{record_path(sidecar)}: {error}") from error
 
 
 def _digest(path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, cast, final, get_args, get_origin, get_t
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from rrgcore.errors import a
+from rrgcore.errors import a, shortened
 from rrgcore.registry import KINDS, base_of
 from rrgcore.tokens import Tokenizer
 
@@ -31,6 +31,8 @@ WIRING: Mapping[str, str] = {
 """Constructor arguments that the model fills in, unless the recipe sets them, and what fills them.
 """
 
+LARGEST = 2**53
+"""Beyond it, one more is the same float."""
 MISSING = inspect.Parameter.empty
 
 
@@ -93,6 +95,8 @@ def describe(annotation: Any) -> str:
         return "nothing"
     if annotation is Any:
         return "anything"
+    if annotation == Literal[False]:
+        return "off"
     if origin is Literal:
         return "one of " + ", ".join(map(repr, arguments))
     if members := _members(annotation):
@@ -137,6 +141,8 @@ def check_value(annotation: Any, value: Any) -> Any:
     Validated as JSON in strict mode: a list may fill a tuple and 1 a float, but "3" is no int and
     true is no 1.
     """
+    if (number := _too_large(value)) is not None:
+        raise ValueError(f"expected a number up to 2^53, got {shortened(repr(number))}")
     try:
         return _adapter(annotation).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
@@ -147,7 +153,15 @@ def check_value(annotation: Any, value: Any) -> Any:
                 check_value(*inside)
             except ValueError as wrong:
                 raise ValueError(f"{noun}: {wrong}") from None
-        raise ValueError(f"expected {describe(annotation)}, got {value!r}") from None
+        raise ValueError(f"expected {describe(annotation)}, got {shortened(repr(value))}") from None
+
+
+def _too_large(value: Any) -> int | None:
+    """Return an integer beyond those that JSON and floats hold exactly; nothing is so large."""
+    items = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping | list):
+        return next((found for item in items if (found := _too_large(item)) is not None), None)
+    return value if isinstance(value, int) and abs(value) > LARGEST else None
 
 
 def _inside(annotation: Any, value: Any, place: int | str) -> tuple[Any, Any] | None:
@@ -157,7 +171,8 @@ def _inside(annotation: Any, value: Any, place: int | str) -> tuple[Any, Any] | 
         return (arguments[1], value[place]) if issubclass(origin, Mapping) else None
     if isinstance(value, list) and isinstance(place, int) and place < len(value) and arguments:
         every = len(arguments) == 1 or arguments[-1] is ...
-        return (arguments[0] if every else arguments[place], value[place])
+        if every or place < len(arguments):
+            return (arguments[0] if every else arguments[place], value[place])
     return None
 
 

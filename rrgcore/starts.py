@@ -6,14 +6,20 @@ from typing import final
 
 from rrgcore.errors import RunError
 from rrgcore.folder import RunFolder
+from rrgcore.manifest import check_belongs, check_files
 from rrgcore.plan import Plan
 from rrgcore.provenance import Artefact, Provenance
 from rrgcore.supply import HoldsArtefacts
 
 
 def checkpoint_of(source: str) -> Path:
-    """Return the best checkpoint of the run that `init` names; raises RunError."""
-    return folder_of(source).best
+    """Return the best checkpoint of the run that `init` names; raises RunError, also where the run
+    is not as it was when that was saved.
+    """
+    folder = folder_of(source)
+    check_files(folder.best)
+    check_belongs(folder, folder.best)
+    return folder.best
 
 
 def folder_of(source: str) -> RunFolder:

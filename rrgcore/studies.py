@@ -1,7 +1,8 @@
 """A run's studies by the role they play, and the loaders that feed them to a model."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -13,6 +14,7 @@ from rrgcore.cleaning import is_empty
 from rrgcore.data import Collator, ImageCache, Loader, truncated
 from rrgcore.errors import DataError, Problem, RecipeError
 from rrgcore.gathering import slug_of
+from rrgcore.images.disk_cache import open_disk_cache, unheard
 from rrgcore.interfaces import ChecksTrainingSet, Prepares
 from rrgcore.knowledge import Knowledge, find_leaks, learned_elsewhere
 from rrgcore.model import ReportModel
@@ -29,7 +31,10 @@ ROLES: tuple[Split, ...] = ("train", "val", "test")
 
 @final
 class Studies:
-    """The studies of a plan: listed at once, annotated when a loader wants them so."""
+    """The studies of a plan: listed at once, annotated when a loader wants them so.
+
+    What annotators were given is read at once if `read_given`, but for what a run has `kept`.
+    """
 
     def __init__(
         self,
@@ -38,11 +43,20 @@ class Studies:
         *,
         track: Track = untracked,
         device: str = "cpu",
+        note: Callable[[str], None] = unheard,
+        kept: Path | None = None,
+        read_given: bool = False,
     ) -> None:
         self.plan = plan
         self.dataset = dataset or make_dataset(plan)
-        self._images = ImageCache(self.dataset, size=plan.data.image_size)
-        annotators = make_annotators(plan)
+        self._images = ImageCache(
+            self.dataset,
+            size=plan.data.image_size,
+            disk=open_disk_cache(plan.data.cache, size=plan.data.image_size, note=note),
+        )
+        self.annotating: list[tuple[str, object]] = []
+        """The annotators and what is nested in them, with their addresses."""
+        annotators = make_annotators(plan, built=self.annotating, kept=kept, read_given=read_given)
         for annotator in annotators.values():
             annotator.equip(
                 Workbench(self.dataset.open, plan.seed, device, track, cached=self._cached)
@@ -126,7 +140,7 @@ class Studies:
         may take long. Raises RecipeError where such an annotation of a training study would not
         follow its augmented image.
         """
-        prepares = _preparing(model, objectives)
+        prepares = preparing(model, objectives)
         if role == "train":
             self._check_augment(prepares)
         self._carrying(role, prepares, training=role == "train", make=False)
@@ -134,7 +148,7 @@ class Studies:
     def learn(self, model: ReportModel) -> None:
         """Let the annotators that a run needs learn."""
         for _, objectives in self.plan.loaders():
-            for component in _preparing(model, objectives).values():
+            for component in preparing(model, objectives).values():
                 self.knowledge.learn(component.annotations_read())
 
     def leaks(self, components: Iterable[tuple[str, object]]) -> Iterator[Problem]:
@@ -234,7 +248,7 @@ class Studies:
         `training`. Raises DataError where one lacks it. In training alone studies are augmented.
         """
         parts = model.parts
-        prepares = _preparing(model, objectives)
+        prepares = preparing(model, objectives)
         if training:
             self._check_augment(prepares)
         studies = self._carrying(role, prepares, training=training)
@@ -312,12 +326,17 @@ class Studies:
         own = Provenance.of(self["train"], about=self.plan.dataset.name)
         return own.joined(learned_elsewhere([*components, *self.knowledge.annotators.values()]))
 
+    @property
+    def cleaning(self) -> tuple[str, ...]:
+        """The rule by which the data cleans reports, if it does."""
+        return (self.dataset.cleaning,) if isinstance(self.dataset, KeepsRawReports) else ()
+
     def facts(self) -> Mapping[str, Any]:
         """Return what identifies the data, for run.json."""
         return {"dataset": self.plan.dataset.name, **self.dataset.fingerprint()}
 
 
-def _preparing(model: ReportModel, objectives: Sequence[str]) -> dict[str, Prepares[Any]]:
+def preparing(model: ReportModel, objectives: Sequence[str]) -> dict[str, Prepares[Any]]:
     """Return the components that work on raw studies, by slot."""
     components: dict[str, Any] = {
         ADAPTER: model.parts.adapter,

@@ -51,7 +51,29 @@ class Workbench:
         return resize(self.open(image), size) if found is None else found
 
 
-class Annotator(ABC):
+class ReadsGiven(ABC):  # noqa: B024  each of its methods is an offer
+    """A component that may be given files or folders by its options.
+
+    Its constructor keeps plain values and opens nothing, so that a run whose files were kept is
+    loaded where they are not. It may read them when it first needs them; `read_given` asks for that
+    early, where what is wrong can still be said with the option's address.
+    """
+
+    def read_given(self) -> None:  # noqa: B027  most are given nothing
+        """Read what it was given; raises UserError or ValueError. Called when a run begins or is
+        checked.
+        """
+
+    def keep_given(self, folder: Path) -> None:  # noqa: B027  most are given nothing
+        """Write what a run must keep of it into a folder that is there: safetensors, JSON, text,
+        never pickle; nothing where nothing was given, or where `save` keeps it.
+        """
+
+    def load_given(self, folder: Path) -> None:  # noqa: B027  most are given nothing
+        """Read what `keep_given` wrote, now or when it is needed, in place of what was given."""
+
+
+class Annotator(ReadsGiven):
     """Makes one typed annotation a study; used by recipes, by metrics, and to write sidecars.
 
     In training it is given whole studies. Where reports are to be predicted, and in `predict`, it
@@ -72,19 +94,19 @@ class Annotator(ABC):
     kept: ClassVar[bool] = True
     """Whether a run keeps its annotations in a file; not those that cost nothing to make again."""
 
-    def equip(self, bench: Workbench) -> None:  # noqa: B027  most need nothing
+    def equip(self, bench: Workbench) -> None:
         """Take what is needed to look at images. Called before it learns, loads or annotates."""
 
-    def fit(self, studies: Sequence[Study]) -> None:  # noqa: B027  most learn nothing
+    def fit(self, studies: Sequence[Study]) -> None:
         """Learn from the training split, whose studies carry what it reads; before it annotates.
 
         Who overrides it overrides `save` and `load` too.
         """
 
-    def save(self, folder: Path) -> None:  # noqa: B027  most learn nothing
+    def save(self, folder: Path) -> None:
         """Write what was learned into a folder that is there: safetensors, JSON, never pickle."""
 
-    def load(self, folder: Path) -> None:  # noqa: B027  most learn nothing
+    def load(self, folder: Path) -> None:
         """Read what `save` wrote, in place of `fit`; raises DataError."""
 
     @abstractmethod
@@ -136,6 +158,12 @@ class Dataset(ABC):
     @abstractmethod
     def open(self, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
         """Read one image as 8-bit grey; raises DataError naming the file."""
+
+    def file_of(self, image: ImageRef) -> Path | None:
+        """Return the image file of which `open` gives what `rrgcore.images.read_image` does, not a
+        pixel else; None where an image is anything else. What is read so is kept for other runs.
+        """
+        return None
 
     def annotation(self, study: Study, kind: type[A]) -> A | None:
         """Return what the data itself knows of a study, or None."""

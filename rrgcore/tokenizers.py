@@ -3,13 +3,20 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, cast, final
 
-from rrgcore.errors import WeightsError
+from rrgcore.errors import RunError, WeightsError
 from rrgcore.interfaces import Decoder, TextMasking
 from rrgcore.mirror import mirrored_text
 from rrgcore.plan import Plan
-from rrgcore.tokens import AbsentTokenizer, Tokenizer, WordTokenizer, load_tokenizer
+from rrgcore.tokens import (
+    AbsentTokenizer,
+    Tokenizer,
+    WordTokenizer,
+    load_saved_tokenizer,
+    load_tokenizer,
+)
 
 WORDS = "words"
 """The tokenizer whose vocabulary is the training reports'."""
@@ -28,9 +35,13 @@ class Tokenizers:
     loaded: dict[str, Tokenizer] = field(default_factory=dict)
     absent_allowed: bool = False
     """Whether a tokenizer that is not at hand may be stood in for by its size."""
+    only_saved: bool = False
+    """Whether those that a run has saved are all that there are: nothing else is looked for."""
 
     def __call__(self, name: str, *, size: int | None = None) -> Tokenizer:
-        """Return the tokenizer of a name; raises WeightsError when it is absent."""
+        """Return the tokenizer of a name; raises WeightsError when it is absent, RunError where a
+        run should have it.
+        """
         if name not in self.loaded:
             self.loaded[name] = self._load(name, size)
         return self.loaded[name]
@@ -43,7 +54,12 @@ class Tokenizers:
     def _load(self, name: str, size: int | None) -> Tokenizer:
         special = self._special
         if name in self.saved:
-            return load_tokenizer(self.saved[name], special=special)
+            return load_saved_tokenizer(Path(self.saved[name]), special=special)
+        if self.only_saved:
+            raise RunError(
+                f"the run has not saved the tokenizer '{name}', which its recipe names: run.json "
+                "is not as it was. Bring the run back from a copy"
+            )
         if name == WORDS:
             if self.texts is not None:
                 return self._of_words(list(self.texts()))

@@ -12,9 +12,13 @@ from typing import Any, Protocol, final, runtime_checkable
 
 from rrgcore.errors import WeightsError
 from rrgcore.hub import hub_reachable
+from rrgcore.json_text import parse_json
 
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PAD, UNK, CLS, SEP, MASK)
+WORDS_FILE, CONFIG_FILE = "words.json", "tokenizer_config.json"
+KINDS = ("special", "words", "added")
+"""What a vocabulary of ours lists."""
 
 
 @runtime_checkable
@@ -115,13 +119,13 @@ class WordTokenizer:
     def save(self, folder: Path) -> None:
         """Write `words.json`."""
         folder.mkdir(parents=True, exist_ok=True)
-        kinds = {
-            "special": [t for t in self.tokens if t in self._special and t not in self._added],
-            "words": [t for t in self.tokens if t not in self._special],
-            "added": self._added,
-        }
-        text = json.dumps(kinds, indent=0, ensure_ascii=False)
-        (folder / "words.json").write_text(text, encoding="utf-8")
+        lists = (
+            [t for t in self.tokens if t in self._special and t not in self._added],
+            [t for t in self.tokens if t not in self._special],
+            self._added,
+        )
+        text = json.dumps(dict(zip(KINDS, lists, strict=True)), indent=0, ensure_ascii=False)
+        (folder / WORDS_FILE).write_text(text, encoding="utf-8")
 
 
 @final
@@ -192,8 +196,13 @@ class PretrainedTokenizer:
         return int(self.backend.get_vocab()[token])
 
     def save(self, folder: Path) -> None:
-        """Write Hugging Face's own files."""
+        """Write Hugging Face's own files, without what leads out of them."""
         self.backend.save_pretrained(folder)
+        path = folder / CONFIG_FILE
+        found = json.loads(path.read_text(encoding="utf-8"))
+        kept = {key: value for key, value in found.items() if not _leads_out(key)}
+        kept.pop("name_or_path", None)  # where it was on this machine
+        path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @final
@@ -238,22 +247,16 @@ def load_tokenizer(name: str, *, special: Sequence[str] = ()) -> Tokenizer:
     Raises WeightsError when it is neither a folder nor reachable.
     """
     folder = Path(name).expanduser()
-    if (vocabulary := folder / "words.json").is_file():
-        try:
-            data = json.loads(vocabulary.read_text(encoding="utf-8"))
-            known = (*data["special"], *data.get("added", ()))
-            return WordTokenizer(
-                words=data["words"],
-                special=data["special"],
-                added=(*data.get("added", ()), *(token for token in special if token not in known)),
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"{vocabulary} is no vocabulary of rrg's: {error!r}") from error
+    if (folder / WORDS_FILE).is_file():
+        return _load_words(folder / WORDS_FILE, special)
     from transformers import AutoTokenizer  # takes a second: only where one is wanted
 
     def read(*, cached: bool) -> Any:
         source = str(folder) if folder.is_dir() else name
-        return AutoTokenizer.from_pretrained(source, local_files_only=cached)
+        # said, since who does not say is asked at the terminal
+        return AutoTokenizer.from_pretrained(
+            source, local_files_only=cached, trust_remote_code=False
+        )
 
     try:
         backend = read(cached=True)
@@ -265,6 +268,67 @@ def load_tokenizer(name: str, *, special: Sequence[str] = ()) -> Tokenizer:
         except (OSError, ValueError) as second:
             raise WeightsError(absent(name, "tokenizer")) from second
     return PretrainedTokenizer(backend=backend, special=special)
+
+
+def load_saved_tokenizer(folder: Path, *, special: Sequence[str] = ()) -> Tokenizer:
+    """Load a tokenizer that a run has saved; raises WeightsError for a damaged one, and for one
+    that would have a file read outside its folder, or code run.
+    """
+    if (folder / WORDS_FILE).is_file():
+        return _load_words(folder / WORDS_FILE, special)
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found = parse_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{path} is damaged ({error})") from error
+        if path.name == CONFIG_FILE:
+            _check_config(found, path)
+    try:
+        return load_tokenizer(str(folder), special=special)
+    except WeightsError:
+        raise
+    except Exception as error:  # of what a file can say, the library does not refuse all alike
+        raise WeightsError(f"the tokenizer in {folder} is damaged ({error!r})") from error
+
+
+def _check_config(found: Any, path: Path) -> None:
+    """Refuse what transformers would follow, or what is no tokenizer of its own."""
+    from transformers import PreTrainedTokenizerBase
+    from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
+
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path} is damaged: it holds no JSON object")
+    for key in found:
+        if _leads_out(key):
+            raise WeightsError(
+                f"{path} says `{key}`, which no tokenizer that is saved says: it leads out of the "
+                "run folder, or to code. Somebody has changed it"
+            )
+    name = found.get("tokenizer_class")
+    cls = tokenizer_class_from_name(name) if isinstance(name, str) else None
+    if not (isinstance(cls, type) and issubclass(cls, PreTrainedTokenizerBase)):
+        raise WeightsError(f"{path}: {name!r} is no tokenizer of transformers")
+
+
+def _leads_out(key: str) -> bool:
+    """Whether a key of transformers' configuration names code, or a file."""
+    return key in ("auto_map", "init_inputs") or key.endswith(("_file", "_files"))
+
+
+def _load_words(path: Path, special: Sequence[str]) -> WordTokenizer:
+    try:
+        data = parse_json(path.read_text(encoding="utf-8"))
+        kinds = {key: data.get(key, []) if key == "added" else data[key] for key in KINDS}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path} is no vocabulary of rrg's: {error!r}") from error
+    for key, tokens in kinds.items():
+        if not isinstance(tokens, list) or not all(isinstance(each, str) for each in tokens):
+            raise WeightsError(f"{path} is no vocabulary of rrg's: {key} is no list of words")
+    known = (*kinds["special"], *kinds["added"])
+    new = (token for token in special if token not in known)
+    return WordTokenizer(
+        words=kinds["words"], special=kinds["special"], added=(*kinds["added"], *new)
+    )
 
 
 def absent(name: str, what: str) -> str:

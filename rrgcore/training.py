@@ -2,31 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, final
 
 import torch
 from accelerate import Accelerator
 
-from rrgcore.checkpoint import (
-    STATE,
-    load_model,
-    load_optimizer,
-    save_model,
-    save_optimizer,
-)
+from rrgcore.checkpoint import STATE, save_model
 from rrgcore.engine import Position, Step, steps, steps_an_epoch, total_steps
 from rrgcore.evaluate import generate_reports, with_reference
-from rrgcore.files import read_json, settle, write_json, written_whole
+from rrgcore.faults.stops import Scene
+from rrgcore.faults.telling import validating
+from rrgcore.files import read_json, write_json, written_whole
 from rrgcore.folder import RunFolder
 from rrgcore.interrupts import Interrupts
+from rrgcore.manifest import Manifest, check_files, load_checkpoint
 from rrgcore.model import ReportModel
 from rrgcore.optim import Schedule, make_optimizer
+from rrgcore.optimizer_state import load_optimizer, save_optimizer
 from rrgcore.plan import Plan
 from rrgcore.probes import exchange_images, image_gap
 from rrgcore.processes import on_main
 from rrgcore.scoring import Metric, Scores
 from rrgcore.scoring.scorecard import flat, score, selected
 from rrgcore.settings import StageSettings
+from rrgcore.stage_state import BEST, LAST, check_alike, check_at_most, read_state
 from rrgcore.studies import Studies
 from rrgcore.timing import Clock
 from rrgcore.types import Batch
@@ -51,6 +51,7 @@ class Trainer:
         studies: Studies,
         metrics: Mapping[str, Metric],
         folder: RunFolder,
+        manifest: Manifest,
         accelerator: Accelerator,
         watcher: Watcher,
         interrupts: Interrupts,
@@ -60,6 +61,7 @@ class Trainer:
         self.studies = studies
         self.metrics = metrics
         self.folder = folder
+        self.manifest = manifest
         self.accelerator = accelerator
         self.watcher = watcher
         self.interrupts = interrupts
@@ -77,7 +79,9 @@ class Trainer:
         """Return the stage whose best checkpoint is the best of all, and its validation score."""
         best: tuple[str, float | None] = ("", None)
         for name in self.plan.stages:
-            found = read_json(self.folder.checkpoint(name, "best") / STATE)["score"]
+            checkpoint = self.folder.checkpoint(name, "best")
+            check_files(checkpoint)
+            found = read_state(checkpoint / STATE, name, BEST)["score"]
             # of equal scores the later stage's: it went on from the earlier one
             if best[1] is None or (found is not None and found >= best[1]):
                 best = (name, found)
@@ -101,36 +105,47 @@ class Trainer:
         schedule = Schedule(stage.schedule, optimizer, warmup=stage.warmup)
         if state := self._state(name):
             last = self.folder.checkpoint(name, "last")
-            load_model(last, self.model)
-            optimizer.load_state_dict(load_optimizer(last, state["optimizer"]))
+            load_checkpoint(last, self.model)
+            load_optimizer(last, state["optimizer"], optimizer, said_by=last / STATE)
+            check_alike(last / STATE, "schedule", state["schedule"], schedule.state_dict())
             schedule.load_state_dict(state["schedule"])
-            self._restore_scaler(state)
+            self._restore_scaler(state, last / STATE)
             self.folder.cut_metrics(state["metrics_lines"])
         else:
             if before is not None:
-                load_model(self.folder.checkpoint(before, stage.start_from), self.model)
-                self._restore_scaler(self._state(before))
+                load_checkpoint(self.folder.checkpoint(before, stage.start_from), self.model)
+                last = self.folder.checkpoint(before, "last")
+                self._restore_scaler(self._state(before), last / STATE)
                 if stage.continues:
                     schedule.continue_from(self._state(before)["schedule"])
-            kept = [entry for entry in self.folder.metrics() if entry["stage"] != name]
-            self.folder.cut_metrics(len(kept))
+            self.folder.cut_metrics(self._state(before)["metrics_lines"] if before else 0)
             state = {"best": None, "waiting": 0}
         accelerator.free_memory()  # the stage before wrapped the model for what it trained
         wrapped, prepared = accelerator.prepare(self.model, optimizer)
         course = _Course(name, stage, total_steps(stage, loader), prepared, schedule, state)
         at = Position(**state.get("position", {}))
         each = steps_an_epoch(stage, loader)
+        check_at_most(
+            self.folder.checkpoint(name, "last") / STATE,
+            {
+                "position.step": (at.step, course.steps),
+                "position.epoch": (at.epoch, -(-course.steps // each)),
+                "position.batches": (at.batches, len(loader)),
+            },
+        )
         self.watcher.stage(
             name, number, len(self.plan.stages), course.steps, at.step, -(-course.steps // each)
         )
         if state.get("unvalidated") and self._end_epoch(course, at):
             return
         probe = self._probe_batches() if "report" in weights else None
+        scene = Scene(self.plan, name, self.model, prepared, schedule, accelerator, self.folder)
         step: Step | None = None
         try:
-            for step in steps(
+            taken = steps(
                 name, stage, wrapped, weights, loader, prepared, schedule, accelerator, at
-            ):
+            )
+            for step in scene.told(taken, at):
                 course.unsaved = True
                 self._log(name, step)
                 course.clock.add(step.studies)
@@ -138,6 +153,8 @@ class Trainer:
                 if probe is not None and step.position.step % GAP_EVERY == 1:
                     self.watcher.image_gap(image_gap(self.model, *probe))
                 self._stop_if_asked()
+                if stage.save_every and step.position.step % stage.save_every == 0:
+                    self._save(course, step.position, unvalidated=step.epoch_ended)
                 if step.epoch_ended and self._end_epoch(course, step.position):
                     return
         except KeyboardInterrupt:
@@ -179,7 +196,10 @@ class Trainer:
         )
         title = f"{course.name}, epoch {at.epoch}: validating"
         # alone, a process may leave a validation; of several, the others would wait for it forever
-        with self.interrupts.let_through(when=accelerator.num_processes == 1):
+        with (
+            self.interrupts.let_through(when=accelerator.num_processes == 1),
+            validating(self.plan, title, self.folder),
+        ):
             predictions = generate_reports(
                 self.model,
                 loader,
@@ -216,6 +236,7 @@ class Trainer:
                             "scores": values,
                         },
                     )
+                    self.manifest.write(folder)
         self.folder.log(
             {
                 "stage": course.name,
@@ -231,8 +252,8 @@ class Trainer:
     def _stop_if_asked(self) -> None:
         if self.accelerator.num_processes > 1:
             # all of them after the same step: who went on alone would wait for the others forever
-            asked = torch.tensor(float(self.interrupts.asked), device=self.accelerator.device)
-            self.interrupts.asked = bool(self.accelerator.reduce(asked))
+            heard = torch.tensor([self.interrupts.heard], device=self.accelerator.device)
+            self.interrupts.heard = int(self.accelerator.gather(heard).max())
         self.interrupts.check()
 
     def _log(self, stage: str, step: Step) -> None:
@@ -256,6 +277,7 @@ class Trainer:
         if not self.folder.writes:
             return
         scaler = self.accelerator.scaler
+        lines = self.folder.sync_metrics()
         with written_whole(self.folder.checkpoint(course.name, "last")) as folder:
             save_model(folder, self.model, self.model.left_out)
             write_json(
@@ -267,24 +289,24 @@ class Trainer:
                     "optimizer": save_optimizer(folder, course.optimizer.state_dict()),
                     "schedule": course.schedule.state_dict(),
                     "scaler": scaler.state_dict() if scaler is not None else None,
-                    "metrics_lines": self.folder.metrics_lines,
+                    "metrics_lines": lines,
                     "unvalidated": unvalidated,
                     "done": done,
                 },
             )
+            self.manifest.write(folder)
 
-    def _restore_scaler(self, state: Mapping[str, Any]) -> None:
+    def _restore_scaler(self, state: Mapping[str, Any], path: Path) -> None:
         """Scale losses as where a state was saved; only float16 has a scaler."""
-        if self.accelerator.scaler is not None and state.get("scaler") is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
+        scaler = self.accelerator.scaler
+        if scaler is not None and state.get("scaler") is not None:
+            check_alike(path, "scaler", state["scaler"], scaler.state_dict())
+            scaler.load_state_dict(state["scaler"])
 
     def _state(self, stage: str) -> dict[str, Any]:
         """Read how far a stage is; nothing where it has not begun."""
-        if self.folder.writes:
-            for which in ("last", "best"):
-                settle(self.folder.checkpoint(stage, which))
-        path = self.folder.checkpoint(stage, "last") / STATE
-        return read_json(path) if path.is_file() else {}
+        last = self.folder.checkpoint(stage, "last")
+        return read_state(last / STATE, stage, LAST) if last.exists() else {}
 
     def _probe_batches(self) -> tuple[Batch, Batch] | None:
         """Make a batch to ask whether the image is used, and the same one with others' images."""
@@ -295,6 +317,16 @@ class Trainer:
         loader.studies = exchange_images(loader.studies, self.plan.seed)
         other = next(loader.epoch())
         return own.to(self.accelerator.device), other.to(self.accelerator.device)
+
+
+def last_saved(folder: RunFolder, plan: Plan) -> str:
+    """Say in a sentence what a run that stops can go on from."""
+    for name in reversed(list(plan.stages)):
+        path = folder.checkpoint(name, "last") / STATE
+        if path.is_file():
+            step = read_json(path)["position"]["step"]
+            return f"The last checkpoint, of stage {name} after step {step}, is whole"
+    return "No checkpoint was saved yet, and training will begin anew"
 
 
 def freeze_for(model: ReportModel, stage: StageSettings, trainable: set[str]) -> None:

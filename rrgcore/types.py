@@ -204,7 +204,7 @@ class ObjectiveOutput:
 
     loss: Float[Tensor, ""]
     count: Int[Tensor, ""]
-    """Weighs the logs of several batches or processes; gradients average batches alike."""
+    """Weighs the means of several batches or processes, in the gradient and in the logs."""
     logs: Mapping[str, Tensor] = field(default_factory=dict)
     """Means over the same items; shown, never optimized. Dropped where `count` is 0."""
 

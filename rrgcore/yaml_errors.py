@@ -3,6 +3,8 @@
 import yaml
 from yaml.reader import ReaderError
 
+from rrgcore.errors import shortened
+
 
 def explain(error: yaml.YAMLError, text: str) -> tuple[int, str]:
     """Return the line, counted from 0, at which reading stopped, and what is wrong there."""
@@ -14,7 +16,7 @@ def explain(error: yaml.YAMLError, text: str) -> tuple[int, str]:
     line = error.problem_mark.line
     began = error.context_mark.line if error.context_mark is not None else line
     since = f" (it begins in line {began + 1})" if began != line else ""
-    stopped = "".join(text.splitlines()[line : line + 1]).strip()
+    stopped = shortened("".join(text.splitlines()[line : line + 1]).strip())
     return line, _in_words(error.problem or "", error.context or "", stopped, since)
 
 

@@ -13,13 +13,14 @@ like a shared module and would be a copy.
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, final
 
 import yaml
 
-from rrgcore.errors import Problem
+from rrgcore.errors import Problem, shortened
 from rrgcore.yaml_errors import explain
 
 
@@ -61,15 +62,24 @@ def read_yaml(
 ) -> tuple[Node | None, list[Problem]]:
     """Read one document; what is wrong with it comes back as problems, all at once.
 
-    A syntax error leaves no node. `address` is prefixed to those of the problems; `numbered=False`
+    A syntax error leaves no node, nor does a text that is no recipe by its length or depth.
+    `address` is prefixed to those of the problems; `numbered=False`
     is for text that has no lines, such as an override's value.
     """
     reader = _Reader(text, file, numbered)
+    if len(text) > LONGEST:
+        reader.complain(address, 0, f"has {len(text):,} characters, which no recipe has")
+        return None, reader.problems
     try:
         return reader.document(address), reader.problems
     except yaml.YAMLError as error:
         reader.complain(address, *explain(error, text))
-        return None, reader.problems
+    except _TooDeep as error:
+        reader.complain(address, *error.args)
+    except (ValueError, OverflowError):  # PyYAML's own, of "\\U" and %YAML
+        text = 'a number that YAML cannot read: in "\\U…" the code of no character, perhaps'
+        reader.complain(address, reader.reached, text)
+    return None, reader.problems
 
 
 def dump_yaml(values: Mapping[str, Any]) -> str:
@@ -92,10 +102,10 @@ def plain(node: Node) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Write a value as a recipe would have it, for an error message."""
+    """Write a value as a recipe would have it, for an error message; a long one shortened."""
     if isinstance(value, bool | None):
         return {None: "null", True: "true", False: "false"}[value]
-    return repr(value)
+    return shortened(repr(value))
 
 
 def as_value(word: str) -> str | int | float | bool | Off | None:
@@ -122,6 +132,13 @@ _INTEGER = re.compile(rf"[-+]?{_DIGITS}")
 _FLOAT = re.compile(rf"[-+]?(?:{_DIGITS}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL_FLOAT = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
+DEEPEST = 100
+"""Levels of mappings and lists; a recipe has six."""
+LONGEST = 1_000_000
+"""Characters of a recipe; the longest of ours has 20,000."""
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+"""What escapes can spell between quotes, and no path or file can hold."""
+
 _NO_SHARING = (
     "anchors (&), aliases (*) and merge keys (<<) are not read: "
     "an alias is a copy that looks shared.\n"
@@ -130,14 +147,27 @@ _NO_SHARING = (
 
 
 @final
+class _TooDeep(Exception):
+    """Holds the line, counted from 0, and what to say of it."""
+
+
+@final
 class _Reader:
     """Walks PyYAML's events, which know the line and whether a word was quoted."""
 
     def __init__(self, text: str, file: str, numbered: bool) -> None:
         self.problems: list[Problem] = []
-        self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
+        self._events = self._followed(yaml.parse(text, Loader=yaml.SafeLoader))
         self._file = file
         self._numbered = numbered
+        self._depth = 0
+        self.reached = 0
+        """The line, counted from 0, up to which all is read."""
+
+    def _followed(self, events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+        for event in events:
+            self.reached = _line(event)
+            yield event
 
     def document(self, address: str) -> Node | None:
         next(self._events)  # the start of the stream
@@ -162,18 +192,43 @@ class _Reader:
         self._check_decorations(event, address, line)
         match event:
             case yaml.MappingStartEvent():
-                return Node(self._mapping(address), origin)
+                with self._deeper(line):
+                    return Node(self._mapping(address), origin)
             case yaml.SequenceStartEvent():
-                return Node(self._list(address), origin)
+                with self._deeper(line):
+                    return Node(self._list(address), origin)
             case yaml.ScalarEvent(style=None, value=""):
                 self.complain(address, line, _nothing_after(address))
                 return Node(None, origin)
             case yaml.ScalarEvent(style=None):
-                return Node(as_value(event.value), origin)
+                return Node(self._word(event.value, address, line), origin)
             case yaml.ScalarEvent():
+                self._check_writable(event.value, address, line)
                 return Node(event.value, origin)
             case _:
                 return Node(None, origin)
+
+    @contextmanager
+    def _deeper(self, line: int) -> Iterator[None]:
+        """Count a level; Python's own stack ends at a thousand, with an error of its own."""
+        if self._depth == DEEPEST:
+            raise _TooDeep(line, f"mappings and lists in one another, more than {DEEPEST} levels")
+        self._depth += 1
+        yield
+        self._depth -= 1
+
+    def _word(self, word: str, address: str, line: int) -> Any:
+        try:
+            return as_value(word)
+        except ValueError:  # more digits than Python reads
+            self.complain(address, line, f"a number of {len(word):,} digits, which none needs")
+            return None
+
+    def _check_writable(self, text: str, address: str, line: int) -> None:
+        if (found := _UNWRITABLE.search(text)) is not None:
+            self.complain(
+                address, line, f"the character {found[0]!r} is not allowed in a recipe's texts"
+            )
 
     def _check_decorations(self, event: yaml.Event, address: str, line: int) -> None:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
@@ -203,7 +258,8 @@ class _Reader:
             return ""
         key = str(event.value)
         below = f"{address}.{key}" if address else key
-        value = as_value(key) if event.style is None else key
+        value = self._word(key, below, line) if event.style is None else key
+        self._check_writable(key, below, line)
         self._check_decorations(event, below, line)
         if key == "<<" and event.style is None:
             self.complain(below, line, _NO_SHARING)

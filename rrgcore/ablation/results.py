@@ -1,7 +1,7 @@
 """What the runs of an ablation measured, read from their folders."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -9,13 +9,17 @@ from typing import Any, final
 from rrgcore.ablation.rows import Row
 from rrgcore.ablation.trials import Trial
 from rrgcore.errors import RunError, UserError, did_you_mean
-from rrgcore.files import read_json
+from rrgcore.files import append_line, read_json, whole_lines
 from rrgcore.folder import RUN, SCORES, TIMING
 from rrgcore.scoring.significance import Interval
 
 TWIN = "(momentum twin)"
 JOURNAL = "runs.jsonl"
 """In the ablation's folder: a line for each process that ran, with its seconds."""
+
+
+SHOWN = 12
+"""Names of scores that a message lists."""
 
 
 @final
@@ -86,20 +90,31 @@ def resolve_metrics(names: Sequence[str], results: Sequence[Results]) -> list[st
     known = dict.fromkeys(key for run in runs for key in [*run.scores, *run.missing])
     resolved = []
     for name in names:
-        full = next((key for key in known if name in (key, key.partition(".")[2])), None)
+        full = full_name(name, known)
         if full is None and known:
-            near = did_you_mean(name, [*known, *(key.partition(".")[2] for key in known)])
-            raise UserError(f"no run has a score '{name}'.{near}\nScores: {', '.join(known)}")
+            raise unknown_score(name, known)
         if full is not None:
             resolved.append(full)
     return list(dict.fromkeys(resolved))
 
 
+def full_name(name: str, known: Iterable[str]) -> str | None:
+    """Return a score's whole name, protocol included, or None."""
+    return next((key for key in known if name in (key, key.partition(".")[2])), None)
+
+
+def unknown_score(name: str, known: Collection[str]) -> UserError:
+    """Say that no run has such a score, and which there are."""
+    near = did_you_mean(name, [*known, *(key.partition(".")[2] for key in known)])
+    few = list(known)[:SHOWN]
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    return UserError(f"no run has a score '{name}'.{near}\nScores: {', '.join(few)}{more}")
+
+
 def journal(trial: Trial, out: Path, seconds: float, code: int, jobs: int) -> None:
     """Write down how long a process ran, beside the run: a resumed run takes several."""
     entry = {"run": _key(trial, out), "seconds": round(seconds, 1), "code": code, "jobs": jobs}
-    with (out / JOURNAL).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    append_line(out / JOURNAL, json.dumps(entry, ensure_ascii=False))
 
 
 def read_journal(out: Path) -> dict[str, float]:
@@ -163,8 +178,4 @@ def _training_seconds(path: Path) -> float | None:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8")
-    # what has no line's end was cut off while it was written
-    return [json.loads(line) for line in text.split("\n")[:-1] if line]
+    return [json.loads(line) for line in whole_lines(path) if line]

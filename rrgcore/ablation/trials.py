@@ -90,7 +90,7 @@ def list_trials(
             arguments = (recipe, *read.overrides, f"seed={seed}", *variants, "--out", str(path))
             own = {**values, "seed": seed}
             state: State = "new"
-            if path.exists() and any(path.iterdir()):
+            if path.exists() and not RunFolder(path).is_beginning_of(own):
                 folder = RunFolder.open(path)
                 if not folder.is_of(own):
                     others.setdefault(_differences(path, own), []).append(path)

@@ -12,8 +12,9 @@ from rrgcore.annotating.order import Annotated, AnnotationOrder, sidecar_path
 from rrgcore.annotating.tally import Tally
 from rrgcore.annotating.work import LEARNT, LINES, kept_work, lines_there
 from rrgcore.annotations import Annotation
+from rrgcore.disk import put_in_place
 from rrgcore.errors import DataError, UserError
-from rrgcore.files import read_json, written_whole
+from rrgcore.files import append_line, read_json, written_whole
 from rrgcore.gathering import NOTHING, needed_by, slug_of
 from rrgcore.knowledge import Knowledge, find_leaks
 from rrgcore.layout import check_free
@@ -72,7 +73,7 @@ def annotate_dataset(
                 shutil.copytree(work / LEARNT / slug_of(kind), folder, dirs_exist_ok=True)
         if sidecar is not None:
             record_path(sidecar).unlink(missing_ok=True)  # which may say too much of the new file
-            (work / LINES).replace(sidecar)
+            put_in_place(work / LINES, sidecar)
             SidecarRecord(
                 annotator=order.annotator,
                 options=order.options,
@@ -93,7 +94,7 @@ def annotate_dataset(
         empty=tally.empty,
         counts=tally.table(),
         fingerprint=annotator.fingerprint(),
-        from_report=annotator.from_report,
+        from_report=knowledge.told_by_reports(kind) is not None,
         saved=order.save,
         learned_from=learned_from,
         summary=annotator.summary(),
@@ -197,12 +198,12 @@ def _write_lines(
         shown = knowledge.open("annotate", studies, annotator.reads)
     rest = shown[len(done) :]
     made = track(annotator.annotate(rest), f"annotating: {order.annotator}", len(rest))
-    with path.open("a", encoding="utf-8") as file:
-        for study, value in zip(rest, made, strict=True):
-            tally.add(value)
-            line = {"id": study.id, "value": value.to_json()}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            file.flush()  # what is stopped goes on after the last line
+    path.touch()
+    for study, value in zip(rest, made, strict=True):
+        tally.add(value)
+        line = {"id": study.id, "value": value.to_json()}
+        # at once: what is stopped goes on after the last line
+        append_line(path, json.dumps(line, ensure_ascii=False))
     return len(done)
 
 

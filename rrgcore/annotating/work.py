@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rrgcore.disk import refusal
 from rrgcore.errors import UserError
 from rrgcore.files import lock_file, read_json, write_json
 
@@ -49,12 +50,14 @@ def kept_work(target: Path, identity: Mapping[str, Any], *, anew: bool) -> Itera
         write_json(folder / BEGUN, identity)
         try:
             yield folder
-        except BaseException:
+        except BaseException as error:
             lines = folder / LINES
             if not (folder / LEARNT).is_dir() and not (lines.is_file() and lines.stat().st_size):
                 shutil.rmtree(folder, ignore_errors=True)  # nothing to go on with
                 if is_new:
                     folder.parent.rmdir()
+            if (refused := refusal(error, folder)) is not None:
+                raise refused from error
             raise
 
 

@@ -1,11 +1,12 @@
 """Named rectangles on images."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, final
 
 from rrgcore.annotations.protocol import Affine
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, shortened
 from rrgcore.mirror import mirrored_name
 
 
@@ -36,10 +37,11 @@ class Boxes:
     def from_json(cls, data: Any) -> "Boxes":
         """Read a list of images, each a list of `{"name", "x1", "y1", "x2", "y2"}`."""
         try:
-            return cls(tuple(tuple(Box(**box) for box in image) for image in data))
-        except TypeError as error:
+            return cls(tuple(tuple(_box(box) for box in image) for image in data))
+        except (TypeError, OverflowError) as error:
             raise DataError(
-                f"not boxes ({error}); expected name, x1, y1, x2, y2 for each"
+                f"not boxes ({shortened(str(error))}); expected name, x1, y1, x2, y2 for each, "
+                "fractions of the image"
             ) from error
 
     def to_json(self) -> Any:
@@ -80,6 +82,16 @@ class Boxes:
                 for image in self.images
             )
         )
+
+
+def _box(data: Any) -> Box:
+    """Read one box; raises TypeError for what is none."""
+    if not isinstance(data, Mapping) or data.keys() != {field.name for field in fields(Box)}:
+        raise TypeError(f"{data!r}")
+    edges = {key: value for key, value in data.items() if key != "name"}
+    if not isinstance(data["name"], str) or not all(map(math.isfinite, edges.values())):
+        raise TypeError(f"{data!r}")
+    return Box(name=data["name"], **{key: float(edge) for key, edge in edges.items()})
 
 
 def _moved(box: Box, matrix: Affine) -> Box:

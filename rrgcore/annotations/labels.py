@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from rrgcore.annotations.protocol import Affine
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, shortened
 
 
 @final
@@ -26,15 +26,22 @@ class Labels:
         """Read `{"Edema": 1, …}`, or `{"values": {"Edema": 1, …}, "sources": …}`; null is "not
         mentioned".
         """
-        if not isinstance(data, Mapping):
+        values = data.get("values", data) if isinstance(data, Mapping) else None
+        if not isinstance(values, Mapping):
             raise DataError(
-                f"not labels: {data!r}; expected a mapping of observation to 1, 0, -1 or null"
+                f"not labels: {shortened(repr(data))}; expected a mapping of observation to 1, 0, "
+                "-1 or null"
             )
-        values = data.get("values", data)
         wrong = {k: v for k, v in values.items() if v not in (1, 0, -1, None)}
         if wrong:
-            raise DataError(f"labels {wrong} are none of 1, 0, -1 and null")
-        return cls({k: int(v) for k, v in values.items() if v is not None}, data.get("sources"))
+            raise DataError(f"labels {shortened(repr(wrong))} are none of 1, 0, -1 and null")
+        sources = data.get("sources") if values is not data else None
+        if sources is not None and not _is_of_words(sources):
+            raise DataError(
+                f"sources of labels are {shortened(repr(sources))}; expected a mapping of "
+                "observation to where its label is from"
+            )
+        return cls({k: int(v) for k, v in values.items() if v is not None}, sources)
 
     def to_json(self) -> Any:
         """Return what `from_json` reads, the bare mapping where no sources are known."""
@@ -68,14 +75,17 @@ class Probabilities:
         """Read `{"Edema": 0.31, …}`."""
         if not isinstance(data, Mapping):
             raise DataError(
-                f"not probabilities: {data!r}; expected a mapping of observation to a number"
+                f"not probabilities: {shortened(repr(data))}; expected a mapping of observation to "
+                "a number"
             )
         try:
             values = {str(name): float(value) for name, value in data.items()}
-        except (TypeError, ValueError) as error:
-            raise DataError(f"not probabilities ({error}); expected numbers from 0 to 1") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError(
+                f"not probabilities ({shortened(str(error))}); expected numbers from 0 to 1"
+            ) from error
         if wrong := {name: value for name, value in values.items() if not 0 <= value <= 1}:
-            raise DataError(f"probabilities {wrong} are outside 0 to 1")
+            raise DataError(f"probabilities {shortened(repr(wrong))} are outside 0 to 1")
         return cls(values)
 
     def to_json(self) -> Any:
@@ -89,3 +99,7 @@ class Probabilities:
     def moved(self, matrix: Affine) -> "Probabilities":
         """Return itself: they are of the whole study."""
         return self
+
+
+def _is_of_words(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from rrgcore.annotations.protocol import Affine
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, shortened
 from rrgcore.mirror import mirrored_text
 
 
@@ -34,10 +34,10 @@ class NearestReport:
                 str(data["study"]),
                 None if similarity is None else float(similarity),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise DataError(
-                f"not a nearest report ({type(error).__name__}: {error}); expected text, study, "
-                "similarity"
+                f"not a nearest report ({type(error).__name__}: {shortened(str(error))}); expected "
+                "text, study, similarity"
             ) from error
 
     def to_json(self) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from rrgcore.annotations.protocol import Affine
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, shortened
 from rrgcore.mirror import mirrored_name
 
 
@@ -23,7 +23,15 @@ class NGrams:
     def from_json(cls, data: Any) -> "NGrams":
         """Read ORGan's form."""
         if not isinstance(data, Mapping):
-            raise DataError(f"not n-grams: {data!r}; expected a mapping of observation to a list")
+            raise DataError(
+                f"not n-grams: {shortened(repr(data))}; expected a mapping of observation to a list"
+            )
+        for key, value in data.items():
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                raise DataError(
+                    f"not n-grams: {shortened(repr(value))} for '{shortened(key)}'; expected a "
+                    "list of texts"
+                )
         return cls({key: tuple(value) for key, value in data.items()})
 
     def to_json(self) -> Any:

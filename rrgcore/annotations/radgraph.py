@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from sys import intern
 from typing import Any, ClassVar, final
 
 from rrgcore.annotations.protocol import Affine
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, shortened
 from rrgcore.mirror import mirrored_text
 
 
@@ -45,35 +46,38 @@ class RadGraph:
     def from_json(cls, data: Any) -> "RadGraph":
         """Read one document of RadGraph v1 or radgraph-xl; relations to unknown entities are
         dropped.
+
+        Equal words are one string: a run holds the documents of all its studies.
         """
         try:
-            words = tuple(data["text"].split(" "))
+            words = tuple(map(intern, data["text"].split(" ")))
             raw = data["entities"]
             entities = {
-                str(key): Entity(
-                    tokens=entity["tokens"],
+                intern(str(key)): Entity(
+                    tokens=intern(_text(entity["tokens"])),
                     label=_short(entity["label"]),
                     start=int(entity["start_ix"]),
                     end=int(entity["end_ix"]),
                     relations=tuple(
-                        (kind, str(target))
+                        (intern(_text(kind)), intern(str(target)))
                         for kind, target in entity.get("relations", ())
                         if str(target) in raw
                     ),
                 )
                 for key, entity in raw.items()
             }
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise DataError(
-                f"not a RadGraph document ({type(error).__name__}: {error}); expected "
+                f"not a RadGraph document ({type(error).__name__}: {shortened(str(error))}); "
+                "expected "
                 '{"text": …, "entities": {"1": {"tokens", "label", "start_ix", "end_ix", '
                 '"relations"}}}'
             ) from error
         for key, entity in entities.items():
             if not 0 <= entity.start <= entity.end < len(words):
                 raise DataError(
-                    f"RadGraph entity {key} spans words {entity.start} to {entity.end} of a text "
-                    f"of {len(words)} words"
+                    f"RadGraph entity {shortened(key)} spans words {entity.start} to {entity.end} "
+                    f"of a text of {len(words)} words"
                 )
         return cls(words, entities)
 
@@ -106,6 +110,12 @@ class RadGraph:
     def moved(self, matrix: Affine) -> "RadGraph":
         """Return itself: words have no place on the image."""
         return self
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
 
 
 def _short(label: str) -> str:

@@ -10,6 +10,7 @@ from rrgcore.interfaces import Part
 from rrgcore.plan import Block, Ref
 from rrgcore.registry import Registry, base_of
 from rrgcore.signatures import Option, has_option, options_of
+from rrgcore.yaml_loader import shown
 
 
 @final
@@ -74,7 +75,7 @@ class Components:
             self.reader.problem(
                 address,
                 f"expected the name of {a(kind)}, or a block `{{name: …, option: …}}`, "
-                f"got {value!r}",
+                f"got {shown(value)}",
             )
             return None
         name = value.get("name", default)
@@ -99,6 +100,11 @@ class Components:
 
     def _reference(self, value: Mapping[str, Any], address: str, wanted: type) -> Ref | None:
         key = value["ref"]
+        if not isinstance(key, str):
+            self.reader.problem(
+                f"{address}.ref", f"expected the name of a part of model.shared, got {shown(key)}"
+            )
+            return None
         if len(value) > 1:
             others = ", ".join(k for k in value if k != "ref")
             self.reader.problem(
@@ -111,7 +117,7 @@ class Components:
             if key not in (self.reader.recipe.values.get("model", {}).get("shared") or {}):
                 self.reader.problem(
                     f"{address}.ref",
-                    f"model.shared has no '{key}'.{did_you_mean(str(key), self.shared)}\n"
+                    f"model.shared has no '{key}'.{did_you_mean(key, self.shared)}\n"
                     f"Shared parts: {', '.join(self.shared) or 'none'}",
                 )
             return None

@@ -20,7 +20,7 @@ def data_of(
     annotators = _annotators_of(components, data.get("annotations", {}))
     own = [f.name for f in fields(DataSettings)]
     options = {k: v for k, v in data.items() if k not in own and k != "annotations"}
-    if "name" not in data:
+    if not isinstance(data.get("name"), str):
         known = ", ".join(components.registry.names("dataset"))
         reader.problem("data", f"needs a `name`: which dataset?\nKnown: {known}")
         return None, None, annotators
@@ -57,7 +57,9 @@ def _annotators_of(components: Components, value: Any) -> dict[type, Block]:
         writes = cast(type[Annotation], cast(Any, block.cls).writes)
         if writes.slug != slug:
             components.reader.problem(
-                address, f"annotator '{block.name}' writes {writes.slug}, expected {slug}"
+                address,
+                f"annotator '{block.name}' writes {writes.slug}, which have their place under "
+                f"data.annotations.{writes.slug}",
             )
         found[writes] = block
     return found

@@ -3,9 +3,10 @@
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any, final
 
 import typer
+from typer.core import TyperGroup
 
 from rrgcore import __version__
 from rrgcore.cli import (
@@ -22,10 +23,27 @@ from rrgcore.cli import (
     showing,
 )
 from rrgcore.cli.options import is_main_process
+from rrgcore.disk import refusal
 from rrgcore.errors import UserError
+from rrgcore.faults.shortage import OutOfMemory, amounts, is_out_of_memory
+from rrgcore.interrupts import Interrupts, exit_status
+
+
+@final
+class _Commands(TyperGroup):
+    """Ends a command that a signal stopped with the status of that signal."""
+
+    def invoke(self, ctx: Any) -> Any:  # click's Context, which typer may have taken in
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Exit(exit_status(error)) from error
+
 
 app = typer.Typer(
     name="rrg",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -69,13 +87,18 @@ for group in (
 
 
 def main() -> None:
-    """Run a command; a user's mistake is a paragraph and exit status 2, a failure exit status 1."""
+    """Run a command; a user's mistake is a paragraph and exit status 2, a failure exit status 1.
+
+    SIGTERM ends a command as Ctrl-C does, so that nothing is left half done.
+    """
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        code = app(arguments, standalone_mode=False)
+        with Interrupts() as stop, stop.let_through():
+            code = app(arguments, standalone_mode=False)
     except UserError as error:
-        _say(str(error), debug)
+        # of several processes one alone may lack memory
+        _say(str(error), debug, each=isinstance(error, OutOfMemory))
         sys.exit(2)
     except BrokenPipeError:  # `rrg list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,13 +108,23 @@ def main() -> None:
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             error.show()
             sys.exit(error.exit_code)
+        if (refused := refusal(error)) is not None:
+            _say(str(refused), debug)
+            sys.exit(2)
+        if is_out_of_memory(error):
+            said = f" ({found})" if (found := amounts(error)) else ""
+            _say(f"out of memory{said}. Free some, or take a machine with more", debug)
+            sys.exit(2)
         _say(f"{type(error).__name__}: {error}\n(--debug shows where)", debug)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _say(text: str, debug: bool) -> None:
+def _say(text: str, debug: bool, *, each: bool = False) -> None:
+    """Print an error: the main process alone, or `each` that has it."""
     if debug:
         traceback.print_exc()
     if is_main_process():
         typer.echo(text, err=True)
+    elif each:
+        typer.echo(f"process {os.environ['RANK']}: {text}", err=True)

@@ -116,6 +116,10 @@ def ablate(
     from rrgcore.ablation.trials import list_trials, plan_rows
 
     plans = plan_rows(recipe, rows, found.registry, base=below, overrides=overrides or ())
+    if asked := _names(metrics):
+        from rrgcore.ablation.columns import check_columns
+
+        check_columns(asked, plans.values())
     out = out or Path("runs", "ablations", "-".join((read.name, *below)))
     trials = list_trials(recipe, rows, plans, numbers, out)
     if dry_run:

@@ -17,7 +17,7 @@ from rrgcore.cli.options import (
     Variants,
     find_plugins,
 )
-from rrgcore.errors import DataError, RecipeError, UserError
+from rrgcore.errors import DataError, RecipeError, UserError, WriteError
 from rrgcore.interrupts import Interrupts
 from rrgcore.settings import Split
 
@@ -110,13 +110,18 @@ def annotate(
                 device=_device(),
                 track=tracking(display),
             )
-    except (DataError, KeyboardInterrupt) as error:
+    except (DataError, WriteError, KeyboardInterrupt) as error:
         target = sidecar_path(dataset, kind, order) or save
         if target is None or not (work := work_folder(target)).is_dir():
             raise
         kept = f"What was done is kept in {work}: the same command goes on from there"
         if isinstance(error, DataError):
             raise DataError(f"{error}\n{kept}") from error
+        if isinstance(error, WriteError):
+            raise error.told(
+                f"What was done is kept in {work}",
+                "give the same command again, which goes on from there",
+            ) from error
         typer.echo(kept, err=True)
         raise
     if as_json:

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from rrgcore.cli import data_checking
+from rrgcore.cli import data_cache, data_checking
 from rrgcore.cli.options import NoPlugins, PluginFiles, find_plugins
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, WriteError
 from rrgcore.interrupts import Interrupts
+
+GO_ON = "give the same command again, which goes on from there"
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +20,7 @@ def register(app: typer.Typer) -> None:
     group.command("build")(build)
     group.command("check")(data_checking.check)
     group.command("export")(export)
+    group.command("cache")(data_cache.cache)
     app.add_typer(group, name="data")
 
 
@@ -72,12 +75,14 @@ def build(
                 progress=tell,
                 resumed=_tell_resumed,
             )
-    except (DataError, KeyboardInterrupt) as error:
+    except (DataError, WriteError, KeyboardInterrupt) as error:
         if not (partial := partial_folder(folder)).is_dir():
             raise
         kept = f"What was done is kept in {partial}: the same command goes on from there"
         if isinstance(error, DataError):
             raise DataError(f"{error}\n{kept}") from error
+        if isinstance(error, WriteError):
+            raise error.told(f"What was done is kept in {partial}", GO_ON) from error
         typer.echo(kept, err=True)
         raise
     typer.echo("\n".join(tell_built(built, source, folder)))

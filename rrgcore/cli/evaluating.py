@@ -6,7 +6,14 @@ from typing import Annotated, cast
 
 import typer
 
-from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins, is_main_process
+from rrgcore.cli.options import (
+    BatchSize,
+    Json,
+    NoPlugins,
+    PluginFiles,
+    find_plugins,
+    is_main_process,
+)
 from rrgcore.settings import Split
 
 
@@ -24,6 +31,7 @@ def evaluate(
             "--protocol", "-p", metavar="NAME", help="Another metric beside the recipe's."
         ),
     ] = None,
+    batch_size: BatchSize = None,
     as_json: Json = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
@@ -38,7 +46,9 @@ def evaluate(
 
     with Display(quiet=as_json) as display:
         loaded = load_run(run, plugins=found)
-        measured = loaded.evaluate(cast(Split, split), protocols=protocol or (), watcher=display)
+        measured = loaded.evaluate(
+            cast(Split, split), protocols=protocol or (), batch_size=batch_size, watcher=display
+        )
         write_assessment(loaded.folder, measured)
         if not as_json:
             display.assessment(measured.to_json(), loaded.plan)

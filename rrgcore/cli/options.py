@@ -40,6 +40,12 @@ PluginFiles = Annotated[
 NoPlugins = Annotated[
     list[str] | None, typer.Option("--no-plugin", metavar="NAME", help="Leave a plugin out.")
 ]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", metavar="N", min=1, help="Reports written at a time, as memory allows."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

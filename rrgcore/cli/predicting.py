@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rrgcore.cli.options import NoPlugins, PluginFiles, find_plugins
+from rrgcore.cli.options import BatchSize, NoPlugins, PluginFiles, find_plugins
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +23,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="JSONL; printed where not given.")
     ] = None,
+    batch_size: BatchSize = None,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
 ) -> None:
@@ -33,7 +34,8 @@ def predict(
     from rrgcore.session import load_run
 
     with Display() as display:
-        reports = load_run(run, plugins=found).predict(paths, watcher=display)
+        loaded = load_run(run, plugins=found)
+        reports = loaded.predict(paths, batch_size=batch_size, watcher=display)
     entries = (
         {"id": each.id, "prediction": each.report, "logprob": each.logprob} for each in reports
     )

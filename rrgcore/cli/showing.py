@@ -75,6 +75,15 @@ def show(
     recipe: RecipeName,
     overrides: Overrides = None,
     variant: Variants = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Predict the memory that training takes on a GPU.")
+    ] = False,
+    views: Annotated[
+        int | None,
+        typer.Option(
+            "--views", metavar="N", min=1, help="Images of a study, for --memory without the data."
+        ),
+    ] = None,
     as_json: Json = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
@@ -84,9 +93,19 @@ def show(
     from rrgcore.recipe import dump_recipe
 
     found = find_plugins(plugin, no_plugin)
-    shown = load_recipe(
-        recipe, variants=variant or (), overrides=overrides or (), plugins=found
-    ).show()
+    session = load_recipe(recipe, variants=variant or (), overrides=overrides or (), plugins=found)
+    if memory:
+        from rrgcore.cli.memory_table import memory_json, print_memory
+
+        predicted = session.memory(views=views)
+        if as_json:
+            typer.echo(json.dumps(memory_json(predicted), indent=1, ensure_ascii=False))
+        else:
+            print_memory(Console(highlight=False), predicted)
+        return
+    if views is not None:
+        raise typer.BadParameter("is for --memory", param_hint="--views")
+    shown = session.show()
     if as_json:
         typer.echo(
             json.dumps(

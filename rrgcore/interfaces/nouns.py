@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rrgcore.study import Study
 from rrgcore.tokens import Tokenizer
 from rrgcore.types import (
+    Batch,
     Decoded,
     Encoded,
     Generated,
@@ -76,6 +77,14 @@ class AlignmentObjective(nn.Module, ABC):
     def forward(self, features: "Features", prepared: Any = None) -> ObjectiveOutput:
         """Compute the term for one batch."""
 
+    def count(self, batch: Batch, prepared: Any = None) -> int:
+        """Count the items of a batch that `forward` will be a mean over, without running anything.
+
+        An optimizer step of several batches or processes weighs their means by it. Here the
+        studies; who counts words or patches says so.
+        """
+        return len(batch)
+
     def after_step(self) -> None:
         """Follow an optimizer step in which this objective took part."""
 
@@ -138,6 +147,10 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, visual: Visual, report: Tokens) -> Decoded:
         """Return the loss of a report given the images; logits stay inside."""
+
+    def count(self, report: Tokens) -> int:
+        """Count the tokens that this loss is a mean over: all but the first."""
+        return int(report.mask[:, 1:].sum())
 
     @abstractmethod
     def generate(self, visual: Visual, generation: Generation) -> list[Generated]:

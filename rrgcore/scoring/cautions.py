@@ -1,7 +1,10 @@
 """What must be said beside scores: that they are of phantoms, that the model saw the answers."""
 
-import json
 from pathlib import Path
+
+from rrgcore.errors import DataError, RunError
+from rrgcore.files import read_json
+from rrgcore.json_text import parse_json
 
 ORACLE = (
     "Oracle: the model was given annotations made of the very reports that it predicts. These "
@@ -13,12 +16,20 @@ MARK = "oracle"
 
 
 def cautions_of(path: Path) -> list[str]:
-    """Return what a run, or a file of predictions, wants said beside its scores."""
+    """Return what a run, or a file of predictions, wants said beside its scores; raises RunError
+    or DataError where that is damaged.
+    """
     scores = path / "scores.json"
     if scores.is_file():
-        return list(json.loads(scores.read_text(encoding="utf-8")).get("cautions", []))
+        cautions = read_json(scores).get("cautions", [])
+        if not isinstance(cautions, list) or not all(isinstance(each, str) for each in cautions):
+            raise RunError(f"{scores} is damaged: its cautions are no list of sentences")
+        return cautions
     if path.suffix != ".jsonl" or not path.is_file():
         return []
-    with path.open(encoding="utf-8") as file:
-        first = json.loads(file.readline() or "{}")
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            first = parse_json(next((line for line in file if line.strip()), "{}"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
     return [ORACLE] if isinstance(first, dict) and first.get(MARK) else []

@@ -28,6 +28,7 @@ TEXTS: Mapping[Side, tuple[str, ...]] = {
 
 SPLITS = ("train", "val", "test")
 TOO_DEEP = "is nested too deeply to be reports"
+TOO_LONG = "holds a number of more digits than can be read"
 SHOWN = 5
 """Ids that an error shows."""
 
@@ -73,7 +74,8 @@ def load_splits(path: str | Path) -> dict[str, list[str]]:
     path = Path(path).expanduser()
     if path.suffix.lower() != ".json":
         return {}
-    data = _parsed(path, _read(path))
+    text = _read(path)
+    data = {} if _is_lines(text) else _parsed(path, text)
     if not isinstance(data, dict) or not any(isinstance(data.get(s), list) for s in SPLITS):
         return {}
     return {
@@ -130,7 +132,7 @@ def _reports(
 def _rows(path: Path, split: str) -> "Iterator[tuple[str, dict[str, Any]]] | Reports":
     kind = path.suffix.lower()
     text = _read(path)
-    if kind == ".jsonl" or (kind == ".json" and text.lstrip()[:1] == "{" and _is_lines(text)):
+    if kind == ".jsonl" or (kind == ".json" and _is_lines(text)):
         return _json_lines(path, text)
     if kind == ".json":
         return _json(path, _parsed(path, text), split)
@@ -156,8 +158,9 @@ def _read(path: Path) -> str:
 
 
 def _is_lines(text: str) -> bool:
+    """Whether a .json file holds a mapping a line."""
     lines = [line for line in text.splitlines() if line.strip()]
-    return len(lines) > 1 and lines[0].rstrip().endswith("}")
+    return len(lines) > 1 and lines[0].lstrip()[:1] == "{" and lines[0].rstrip().endswith("}")
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -171,6 +174,8 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             raise DataError(f"{place}: is not JSON (column {error.colno}: {error.msg})") from error
         except RecursionError as error:
             raise DataError(f"{place}: {TOO_DEEP}") from error
+        except ValueError as error:
+            raise DataError(f"{place}: {TOO_LONG}") from error
         if not isinstance(row, dict):
             raise DataError(f'{place}: expected {{"id": "…", "prediction": "…"}} or the like')
         yield place, row
@@ -205,6 +210,8 @@ def _parsed(path: Path, text: str) -> Any:
         ) from error
     except RecursionError as error:
         raise DataError(f"{path}: {TOO_DEEP}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: {TOO_LONG}") from error
 
 
 def _table(path: Path, text: str, separator: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-import yaml
-
 from rrgcore.cleaning import is_empty
 from rrgcore.errors import DataError, RunError
+from rrgcore.files import read_json
 from rrgcore.scoring.metric import Pair
 from rrgcore.scoring.pairing import join, load_pairs
 from rrgcore.scoring.report_files import Reports, Side, load_reports, shortened, some
+from rrgcore.yaml_loader import plain, read_yaml
 
 
 @final
@@ -98,16 +98,31 @@ def _run(path: Path, split: str, references: Reports | None) -> System:
     if not predictions.is_file():
         again = "" if split == "test" else f": rrg evaluate {path} --split {split}"
         raise RunError(f"{path} has no {predictions.name} yet; let the run finish{again}")
-    record: dict[str, Any] = json.loads(record_path.read_text(encoding="utf-8"))
-    recipe = yaml.safe_load(recipe_path.read_text(encoding="utf-8"))
+    record, recipe = read_json(record_path), _recipe(recipe_path)
     seed = recipe.pop("seed", 0)
+    said, variants = record.get("recipe", path.name), record.get("variants", [])
+    if not (isinstance(said, str) and isinstance(variants, list)):
+        raise RunError(f"{record_path} is damaged: it does not say which recipe was run")
     pairs = load_pairs(predictions)
     if references is not None:
         written = Reports(str(path), [p.prediction for p in pairs], [p.id for p in pairs])
         pairs = join(written, references)
-    name = " ".join([record.get("recipe", path.name), *record.get("variants", [])])
+    name = " ".join([said, *map(str, variants)])
     key = json.dumps([recipe, record.get("data")], sort_keys=True, default=str)
     return System(name, [pairs], [path], key, [seed])
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    """Read a run's own recipe, whatever it means; raises RunError."""
+    try:
+        node, problems = read_yaml(path.read_text(encoding="utf-8"), file=str(path))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error})") from error
+    found = None if node is None else plain(node)
+    if problems or not isinstance(found, dict) or not isinstance(found.get("seed", 0), int):
+        what = problems[0].text if problems else "it is no recipe"
+        raise RunError(f"{path} is damaged: {what}")
+    return found
 
 
 def _aligned(system: System, first: System) -> list[Pair]:

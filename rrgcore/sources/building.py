@@ -19,6 +19,7 @@ from PIL import Image
 
 from rrgcore.annotations import Annotation
 from rrgcore.cleaning import is_empty
+from rrgcore.disk import refusal, writing
 from rrgcore.errors import DataError, UserError
 from rrgcore.layout import (
     IMAGES,
@@ -90,6 +91,8 @@ def build_dataset(
             write_records(beside, source, order, written, ledger)
             finish(beside, folder)
     except OSError as error:
+        if (refused := refusal(error, partial_folder(folder))) is not None:
+            raise refused from error
         raise UserError(f"{folder} cannot be written ({error}); name another folder") from error
     return Built(written, ledger)
 
@@ -171,8 +174,9 @@ class _Build:
             pixels = shrink(self.source.open(image), self.order.size)
             check_readable(pixels, image.where)
             written = target.with_name(f".{target.name}.writing")
-            Image.fromarray(pixels).save(written, format="PNG")
-            os.replace(written, target)
+            with writing(target):
+                Image.fromarray(pixels).save(written, format="PNG")
+                os.replace(written, target)
         return paths
 
     def _settled(self, study: Study, result: "Future[list[str]]") -> list[str] | None:

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, final
 
+from rrgcore.disk import sync_folder, sync_tree
 from rrgcore.errors import UserError
 from rrgcore.files import lock_file, read_json, write_json
 
@@ -68,7 +69,9 @@ def finish(beside: Path, folder: Path) -> None:
     whole = folder.resolve()
     if whole.is_dir():  # empty
         whole.rmdir()
+    sync_tree(beside)
     beside.rename(whole)
+    sync_folder(whole.parent)
     for name in (BEGUN, CONVERTED, LOCK):
         (whole / name).unlink(missing_ok=True)
 

@@ -49,6 +49,8 @@ def check_annotator(s: Subject) -> None:
     )
     if learns(annotator):
         _check_saved(s, annotator, bench, _json(first))
+    if type(annotator).keep_given is not Annotator.keep_given:
+        _check_kept(s, annotator, bench, _json(first))
     if not annotator.from_report:
         _check_blind(s, annotator)
 
@@ -68,6 +70,30 @@ def _check_saved(s: Subject, fitted: Annotator, bench: Workbench, expected: list
     s.expect(
         _json(list(again.annotate(s.studies))) == expected,
         "annotates otherwise after `load` than before `save`",
+    )
+
+
+def _check_kept(s: Subject, giver: Annotator, bench: Workbench, expected: list[str]) -> None:
+    """Refuse one that does not find again what a run keeps of what it was given."""
+    s.expect(
+        type(giver).load_given is not Annotator.load_given,
+        "keeps what it was given (`keep_given`), and does not find it again: define `load_given`",
+    )
+    again: Annotator = s.build()
+    with tempfile.TemporaryDirectory() as folder, s.trying("keep and load what it was given"):
+        kept, learned = Path(folder, "kept"), Path(folder, "learned")
+        kept.mkdir()
+        learned.mkdir()
+        giver.keep_given(kept)
+        if any(kept.iterdir()):
+            again.load_given(kept)
+        again.equip(bench)
+        if learns(giver):
+            giver.save(learned)
+            again.load(learned)
+        found = _json(list(again.annotate(s.studies)))
+    s.expect(
+        found == expected, "annotates otherwise by what `load_given` finds than by its options"
     )
 
 

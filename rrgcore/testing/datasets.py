@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rrgcore.annotations import KINDS, Boxes, RadGraph
 from rrgcore.chest import VIEWS
+from rrgcore.images import read_image
 from rrgcore.sources import Source
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Dataset
@@ -41,6 +43,7 @@ def check_dataset(s: Subject) -> None:
     images = [image for study in studies for image in study.images]
     for image in images[:MOST_IMAGES]:
         check_image(s, dataset, other, image)
+        _check_file(s, dataset, image)
     for study in studies[:MOST_IMAGES]:
         for kind in KINDS:
             _check_annotation(s, dataset, study, kind)
@@ -87,6 +90,24 @@ def check_image(s: Subject, dataset: Opens, other: Opens, image: ImageRef) -> No
         f"open returns {_kind_of(one)}; expected grey of 8 bits: uint8 [h w]",
     )
     s.expect(np.array_equal(one, two), f"open('{image.where}') gives another image each time")
+
+
+def _check_file(s: Subject, dataset: Dataset, image: ImageRef) -> None:
+    """Check that the file of an image is all that its pixels are made of."""
+    with s.trying(f"file_of('{image.where}')"):
+        path = dataset.file_of(image)
+        if path is None:
+            return
+        s.expect(
+            isinstance(path, Path),
+            f"file_of('{image.where}') returns {path!r}; expected a Path, or None",
+        )
+        read = read_image(path)
+    s.expect(
+        np.array_equal(read, dataset.open(image)),
+        f"open('{image.where}') gives other pixels than read_image of file_of('{image.where}'), "
+        "from which images are cached; file_of may return None",
+    )
 
 
 def _check_annotation(s: Subject, dataset: Dataset, study: Study, kind: type) -> None:

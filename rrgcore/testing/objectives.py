@@ -58,6 +58,13 @@ def check_objective(s: Subject) -> None:
             output = objective(Features(s.parts, batch), prepared)
         _check_output(s, output, step)
         _check_learning(s, objective, output, step)
+        with s.trying("count"):
+            expected = objective.count(batch, prepared)
+        s.expect(
+            expected == int(output.count),
+            f"count says {expected} before the {step}, whose output says {int(output.count)}: "
+            "return there what the loss is a mean over",
+        )
         with s.trying("after_step"):
             objective.after_step()
     s.parts.eval()

@@ -1,0 +1,37 @@
+"""Whether two run folders hold the same, byte for byte, however they came about."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+TIMES = ("timing.jsonl",)
+"""What may differ: how long it took."""
+LOCK = ".lock"
+"""What may be left: of a run that was killed when it was finished already."""
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Name the files that only one of them has, or that do not hold the same in both."""
+    files, others = _files(one), _files(other)
+    found = sorted(files ^ others)
+    found += [name for name in sorted(files & others) if not _same(one / name, other / name)]
+    return found
+
+
+def _files(folder: Path) -> set[str]:
+    """Name every file, hidden ones too: nothing is to be left of a write that was killed."""
+    files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+    return files - {LOCK}
+
+
+def _same(one: Path, other: Path) -> bool:
+    if one.name in TIMES:
+        return True
+    if one.name == "run.json":
+        return _without_times(one) == _without_times(other)
+    return one.read_bytes() == other.read_bytes()
+
+
+def _without_times(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_text())
+    return {key: value for key, value in record.items() if key != "started"}

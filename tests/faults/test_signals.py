@@ -1,0 +1,145 @@
+"""Ctrl-C and SIGTERM: the step is finished and saved, and the exit status says which it was."""
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrgcore import load_recipe
+from rrgcore.engine import Step
+from rrgcore.interrupts import Interrupts, Stopped, exit_status
+from rrgcore.plugins import Discovered
+from rrgcore.watch import Watcher
+
+from .comparing import differences
+
+TINY = Path(__file__).parent.parent / "tiny.yaml"
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+Rrg = Callable[..., Any]
+
+
+@SIGNALS
+def test_the_first_signal_waits_until_it_is_safe_to_stop(number: signal.Signals) -> None:
+    with Interrupts() as interrupts:
+        signal.raise_signal(number)
+        assert (interrupts.asked, interrupts.forced) == (True, False)
+        with pytest.raises(Stopped) as stopped:
+            interrupts.check()
+
+    assert exit_status(stopped.value) == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+
+
+@SIGNALS
+def test_the_second_one_stops_at_once(number: signal.Signals) -> None:
+    with Interrupts() as interrupts:
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped) as stopped:
+            signal.raise_signal(number)
+
+    assert interrupts.forced
+    assert stopped.value.number == number
+
+
+def test_a_signal_stops_at_once_where_nothing_is_to_be_saved() -> None:
+    with Interrupts() as interrupts, pytest.raises(Stopped), interrupts.let_through():
+        signal.raise_signal(signal.SIGINT)
+    assert not interrupts.forced
+
+
+def test_what_a_launcher_passes_on_is_no_second_signal() -> None:
+    with Interrupts(echo=0.2) as interrupts:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert not interrupts.forced
+        time.sleep(0.3)
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_handlers_are_given_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with Interrupts():
+        pass
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@SIGNALS
+def test_any_command_that_is_stopped_ends_with_the_status_of_the_signal(
+    number: signal.Signals, rrg: Rrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        signal.raise_signal(number)
+
+    monkeypatch.setattr("rrgcore.session.Session.show", stopped)
+    answer = rrg("show", TINY)
+
+    assert (answer.code, answer.err) == (128 + number, "")
+
+
+class Signals(Watcher):
+    """Sends this process a signal at an optimizer step, once or twice; keeps what it is told."""
+
+    def __init__(self, step: int, number: signal.Signals, *, times: int = 1) -> None:
+        self.at = step
+        self.number = number
+        self.times = times
+        self.notes: list[str] = []
+
+    def step(self, step: Step) -> None:
+        if step.position.step == self.at:
+            for _ in range(self.times):
+                signal.raise_signal(self.number)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_run_that_is_stopped_saves_its_step_or_stops_at_once_and_ends_the_same(
+    tmp_path: Path, plugins: Discovered
+) -> None:
+    """By SIGTERM at step two; then by Ctrl-C twice at step three, which is lost."""
+    session = load_recipe(TINY, variants=["short"], plugins=plugins)
+    whole, out = session.run(tmp_path / "whole").path, tmp_path / "run"
+    state = out / "checkpoints" / "align" / "last" / "state.json"
+    told = f"to go on: rrg run {out / 'recipe.yaml'} --out {out}"
+
+    once = Signals(2, signal.SIGTERM)
+    with pytest.raises(Stopped) as stopped:
+        session.run(out, watcher=once)
+    assert exit_status(stopped.value) == 143
+    assert json.loads(state.read_text())["position"]["step"] == 2
+    assert once.notes[-1] == f"stopped; {told}"
+
+    twice = Signals(3, signal.SIGINT, times=2)
+    with pytest.raises(Stopped) as stopped:
+        session.run(out, watcher=twice)
+    assert exit_status(stopped.value) == 130
+    assert json.loads(state.read_text())["position"]["step"] == 2
+    assert twice.notes[-1] == f"stopped at once, unsaved since the last checkpoint; {told}"
+
+    session.run(out)
+    assert differences(whole, out) == []
+
+
+def test_a_run_is_saved_within_an_epoch_as_often_as_its_stage_says(
+    tmp_path: Path, plugins: Discovered
+) -> None:
+    """It dies at the fifth step, and goes on from the fourth."""
+
+    class Dies(Watcher):
+        def step(self, step: Step) -> None:
+            if step.position.step == 5:
+                raise RuntimeError("power cut")
+
+    overrides = ["stages.align.save_every=2", "stages.align.accumulate=1"]
+    session = load_recipe(TINY, variants=["short"], overrides=overrides, plugins=plugins)
+    with pytest.raises(RuntimeError, match="power cut"):
+        session.run(tmp_path / "run", watcher=Dies())
+    last = tmp_path / "run" / "checkpoints" / "align" / "last"
+
+    position = json.loads((last / "state.json").read_text())["position"]
+    assert position == {"epoch": 0, "batches": 4, "step": 4}
