@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real data: {SHARED} is absent (RRG_SHARED may name another folder)")
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_image_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep decoded images with the tests, not with those of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RRG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

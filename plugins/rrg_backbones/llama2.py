@@ -109,7 +109,9 @@ class Llama2(Decoder, TextEncoder, EmbedsTokens, Pretrained):
         self.llm = make_llm(
             config, dtype=self.dtype, empty=weights is not None, checkpoint=checkpoint
         )
-        if quantize is not None and not self._table.is_meta:  # to count needs no package
+        if quantize is not None and self._table.is_meta:  # to count needs no package
+            extras.say_bytes(self.llm, quantize)
+        elif quantize is not None:
             extras.quantize_linears(self.llm, quantize, dtype=self.dtype)
         self.llm.requires_grad_(not frozen)
         if lora_rank:

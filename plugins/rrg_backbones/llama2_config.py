@@ -61,6 +61,10 @@ def config_of(weights: str | None, sizes: Mapping[str, int | None], *, tokens: i
     return published
 
 
+DEEPEST = 1000
+"""Layers; ten times those of the largest Llama. Each is built, if only to be counted."""
+
+
 def new_config(sizes: Mapping[str, int | None], *, tokens: int | None) -> Any:
     """Make a configuration; sizes that are left out are Llama-2-7B's.
 
@@ -73,6 +77,8 @@ def new_config(sizes: Mapping[str, int | None], *, tokens: int | None) -> Any:
     stated = {key: size for key, size in sizes.items() if size is not None}
     if small := [f"{key}: {size}" for key, size in stated.items() if size < 1]:
         raise UserError(f"{', '.join(small)}: expected at least 1")
+    if stated.get("depth", 0) > DEEPEST:
+        raise UserError(f"depth is {stated['depth']}; expected at most {DEEPEST:,} layers")
     dim, heads = stated.get("dim", 4096), stated.get("heads", 32)
     kv_heads = stated.get("kv_heads", heads)
     if dim % (2 * heads):

@@ -55,6 +55,22 @@ def quantize_linears(llm: Any, bits: Bits, *, dtype: torch.dtype) -> None:
     llm.register_state_dict_post_hook(_without_scales)
 
 
+def say_bytes(llm: Any, bits: Bits) -> None:
+    """Note on each weight how many bytes it takes once it is quantized, on a model without values.
+
+    bitsandbytes keeps a scale a row beside 8 bits; beside 4 bits one a block of 64, held in 8 bits,
+    and one a block of 256 of these.
+    """
+    for linear in llm.model.modules():
+        if type(linear) is nn.Linear:
+            count = linear.weight.numel()
+            scales = 4 * linear.out_features
+            if bits == "4bit":
+                scales = count // 64 + 4 * (count // (64 * 256))
+            held = count if bits == "8bit" else count // 2
+            linear.weight.held_bytes = held + scales  # what rrgcore.memory asks for
+
+
 def place_quantized(
     llm: nn.Module, name: str, value: Tensor, *, dtype: torch.dtype, device: torch.device
 ) -> bool:

@@ -110,6 +110,10 @@ class Swin(VisualEncoder, Pretrained):
         return super().train(mode and any(p.requires_grad for p in self.parameters()))
 
 
+DEEPEST, MOST_STAGES = 1000, 12
+"""Blocks of a stage, and stages, each of which halves the picture; all are built."""
+
+
 def _check_sizes(
     *, patch_size: int, window: int, dim: int, depths: tuple[int, ...], heads: tuple[int, ...]
 ) -> None:
@@ -127,6 +131,10 @@ def _check_sizes(
     ):
         if min(values) < 1:
             raise UserError(f"{name} has {min(values)}; expected numbers above 0")
+    if max(depths) > DEEPEST or len(depths) > MOST_STAGES:
+        raise UserError(
+            f"depths {list(depths)}: expected at most {MOST_STAGES} stages of {DEEPEST:,} blocks"
+        )
     for stage, count in enumerate(heads):
         if (width := dim * 2**stage) % count:
             raise UserError(

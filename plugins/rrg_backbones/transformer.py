@@ -44,6 +44,8 @@ class Transformer(Trunk, CrossModal):
         for name, size in sizes.items():
             if size is not None and size <= 0:
                 raise UserError(f"{name} is {size}; expected a number above 0")
+        if depth > DEEPEST:
+            raise UserError(f"depth is {depth}; expected at most {DEEPEST:,} layers")
         if not 0 <= dropout < 1:
             raise UserError(f"dropout is {dropout}; expected a share from 0 up to 1")
         if dim % heads:
@@ -153,6 +155,8 @@ class Transformer(Trunk, CrossModal):
             )
 
 
+DEEPEST = 1000
+"""Layers; ten times those of the deepest models in use. Each is built, if only to be counted."""
 _EPS = {"post": 1e-12, "pre": 1e-6}
 
 

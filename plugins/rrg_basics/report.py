@@ -2,7 +2,7 @@
 
 from typing import final
 
-from rrgcore.api import AlignmentObjective, Features, ObjectiveOutput
+from rrgcore.api import AlignmentObjective, Batch, Borrowed, Features, ObjectiveOutput, Parts
 
 
 @final
@@ -13,6 +13,14 @@ class ReportGeneration(AlignmentObjective):
     (KIA, eq. 8; CmEAA, eq. 5, both read as means over tokens).
     """
 
+    def bind(self, parts: Parts) -> None:
+        """Borrow the decoder, which knows what it counts."""
+        self._decoder = Borrowed(parts.decoder)
+
     def forward(self, features: Features, prepared: None = None) -> ObjectiveOutput:
         """Take the decoder's own loss."""
         return ObjectiveOutput(features.decoded.loss, features.decoded.count)
+
+    def count(self, batch: Batch, prepared: None = None) -> int:
+        """Count the words that are asked for."""
+        return self._decoder.module.count(batch.report)

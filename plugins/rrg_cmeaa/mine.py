@@ -13,6 +13,7 @@ from rrg_cmeaa.bound import corrected, donsker_varadhan, follow, log_mean_exp
 from rrg_cmeaa.numbers import masked_mean
 from rrgcore.api import (
     AlignmentObjective,
+    Batch,
     Encoded,
     Features,
     ObjectiveOutput,
@@ -22,6 +23,8 @@ from rrgcore.api import (
     TextEncoder,
     UserError,
     full_precision,
+    gather_rows,
+    rows_before,
 )
 
 
@@ -32,8 +35,8 @@ class MutualInformation(AlignmentObjective, Prepares[Float[Tensor, "b 2"]]):
     C_x is the adapter's alignment of the image, R_y a linear map of the report to the same space,
     Z_xy = C_x + R_y; T is a critic, trained with them, and Z̄ is Z in the order of other studies: a
     cyclic shift by a random amount that leaves none in its place. Everything here is float32. The
-    value is always the bound's; a batch of one study has no Z̄, its loss is 0. Each process shifts
-    its own batch. λ (C14) is this objective's weight, 0.1 in our recipes.
+    value is always the bound's; a batch of one study has no Z̄, its loss is 0. Z̄ is drawn from the
+    batch of all processes together. λ (C14) is this objective's weight, 0.1 in our recipes.
 
     Where the paper is silent (docs/papers/cmeaa.md):
     `text` (C9): the `mean` of the text encoder's tokens, which are the embeddings of the report
@@ -116,6 +119,10 @@ class MutualInformation(AlignmentObjective, Prepares[Float[Tensor, "b 2"]]):
             c, r = full_precision(alignment), self.project(self.summary(features.text))
             return self._maximise(c, r, prepared)
 
+    def count(self, batch: Batch, prepared: Float[Tensor, "b 2"] | None = None) -> int:
+        """Count the studies, which are none where there is nothing to shift them against."""
+        return self._items(batch.present)
+
     @torch.no_grad()
     def after_step(self) -> None:
         """Move the averages and keep what was seen since the last step."""
@@ -145,15 +152,18 @@ class MutualInformation(AlignmentObjective, Prepares[Float[Tensor, "b 2"]]):
         z: Float[Tensor, "b k"],
         shift: Int[Tensor, ""],
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " m"]]:
-        """Return T of the pairs, and T̄ of what is paired by a shift, and with the past."""
-        joint = critic(x, z)
+        """Return T of the pairs, and T̄ of what is paired by a shift, and with the past; the latter
+        from all processes, since the bound takes the logarithm of their mean.
+        """
+        joint, every_z = critic(x, z), gather_rows(z)
         others = []
-        if len(z) > 1:
-            others.append(critic(x, z[(torch.arange(len(z), device=z.device) + shift) % len(z)]))
+        if len(every_z) > 1:
+            own = rows_before(z) + torch.arange(len(z), device=z.device)
+            others.append(critic(x, every_z[(own + shift) % len(every_z)]))
         if len(past := self._kept()):
             every = critic(x[:, None].expand(-1, len(past), -1), past.expand(len(x), -1, -1))
             others.append(every.flatten())
-        marginal = torch.cat(others) if others else joint[:0]
+        marginal = gather_rows(torch.cat(others)) if others else joint[:0]
         if self.clip is not None:
             joint, marginal = (t.clamp(-self.clip, self.clip) for t in (joint, marginal))
         return joint, marginal
@@ -164,18 +174,18 @@ class MutualInformation(AlignmentObjective, Prepares[Float[Tensor, "b 2"]]):
         z = c + r
         learning = self.training and torch.is_grad_enabled()
         if learning and self.past:
-            self._z.append(z.detach())
-        shifts = make_shifts(draws)
+            self._z.append(gather_rows(z.detach()))
+        shifts = make_shifts(gather_rows(draws))
         scored = [
             self.scores(
                 self.critics[i % len(self.critics)], x, z, shifts[0 if self.same_shift else i]
             )
             for i, x in enumerate((c, r))
         ]
-        count = torch.tensor(len(z), device=z.device)
+        count = torch.tensor(self._items(z), device=z.device)
         if not len(scored[0][1]):  # one study, and nothing kept: a gradient of 0 for everything
             nothing = torch.stack([joint.sum() for joint, _ in scored]).sum() * 0
-            return ObjectiveOutput(nothing, count * 0)
+            return ObjectiveOutput(nothing, count)
         bounds = torch.stack([donsker_varadhan(*pair) for pair in scored])
         loss = -bounds.sum()
         if learning and self.ema_rate is not None:
@@ -190,6 +200,10 @@ class MutualInformation(AlignmentObjective, Prepares[Float[Tensor, "b 2"]]):
         largest = torch.cat([torch.cat(pair) for pair in scored]).detach().abs().max()
         logs = {"image": bounds[0], "text": bounds[1], "critic": largest}
         return ObjectiveOutput(loss, count, logs)
+
+    def _items(self, rows: Tensor) -> int:
+        alone = len(gather_rows(rows)) < 2 and not len(self._kept())
+        return 0 if alone else len(rows)
 
     def _kept(self) -> Float[Tensor, "kept k"]:
         """Return the Z of earlier batches."""

@@ -50,7 +50,7 @@ class R2GenDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
     ) -> None:
         self.root = Path(root).expanduser()
         self.images = self.root / images
-        self.sidecars = Sidecars(self.root / "annotations")
+        self.sidecars = Sidecars(self.root / "annotations", max_images=max_images)
         self.cleaning = cleaning
         self._annotation = annotation
         self._rows = RowStudies(
@@ -69,7 +69,11 @@ class R2GenDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
 
     def open(self, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
         """Read an image below the images folder."""
-        return read_image(self.images / image.where)
+        return read_image(self.file_of(image))
+
+    def file_of(self, image: ImageRef) -> Path:
+        """Return where an image is."""
+        return self.images / image.where
 
     def annotation(self, study: Study, kind: type[A]) -> A | None:
         """Read a sidecar."""

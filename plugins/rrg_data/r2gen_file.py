@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-from rrg_data.json_text import parse_json
 from rrgcore.cleaning import half_pair, is_empty
 from rrgcore.errors import DataError
+from rrgcore.json_text import parse_json
 
 SPLITS = ("train", "val", "test")
 
@@ -52,8 +52,8 @@ class Row:
 def load_text(root: Path, annotation: str) -> str:
     """Read the file; raises DataError that says what was expected where."""
     path = root / annotation
-    if not root.is_dir():
-        state = "is a file" if root.exists() else "does not exist"
+    if not os.path.isdir(root):  # of os.path: a name may be too long for the system
+        state = "is a file" if os.path.exists(root) else "does not exist"
         raise DataError(f"data.root: the folder {root} {state}.\n{_LAYOUT}")
     if not path.is_file():
         others = [

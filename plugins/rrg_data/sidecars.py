@@ -11,12 +11,13 @@ annotation; lines of studies that the data does not hold are no harm. `<slug>.me
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast, final
 
-from rrg_data.json_text import parse_json
+from rrgcore.annotations import Boxes
 from rrgcore.errors import DataError
+from rrgcore.json_text import parse_json
 from rrgcore.provenance import Provenance
 from rrgcore.sidecar import learned_from, made_from_images
 from rrgcore.study import Study
@@ -29,9 +30,11 @@ A = TypeVar("A")
 class Sidecars:
     """The folder of annotation files of one data set; each is read when first asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_images: int | None = None) -> None:
         self.folder = folder
-        self._files: dict[str, dict[str, Any]] = {}
+        self.max_images = max_images
+        """Images of a study beyond so many are left out, and so are their boxes."""
+        self._files: dict[str, Lines] = {}
         self._from_images: dict[str, bool] = {}
 
     def annotation(self, study: Study, kind: type[A]) -> A | None:
@@ -43,15 +46,26 @@ class Sidecars:
         values = self.values(slug)
         if study.id not in values:
             return None
+        value = values[study.id]
         try:
-            return cast(A, reader(values[study.id]))
+            found = reader(value)
+            return cast(A, self._fitting(found, study) if isinstance(found, Boxes) else found)
         except DataError as error:
             raise DataError(f"{self.path(slug)}, study '{study.id}': {error}") from error
 
-    def values(self, slug: str) -> dict[str, Any]:
+    def _fitting(self, boxes: Boxes, study: Study) -> Boxes:
+        """Return the boxes of a study's images; raises DataError where they are of others."""
+        given, images = len(boxes.images), len(study.images)
+        if given > images == self.max_images:
+            return Boxes(boxes.images[:images])
+        if given != images:
+            raise DataError(f"boxes of {given} images, and the study has {images}")
+        return boxes
+
+    def values(self, slug: str) -> "Lines":
         """Return what a file holds by study, nothing where there is no file; raises DataError."""
         if slug not in self._files:
-            self._files[slug] = self._load(slug)
+            self._files[slug] = Lines(self.path(slug))
         return self._files[slug]
 
     def path(self, slug: str) -> Path:
@@ -88,28 +102,63 @@ class Sidecars:
             except DataError as error:
                 yield AnnotationFile(path.stem, str(path), (), problem=str(error))
 
-    def _load(self, slug: str) -> dict[str, Any]:
-        path = self.path(slug)
-        if not path.is_file():
-            return {}
-        values: dict[str, Any] = {}
-        number = 0
+
+@final
+class Lines(Mapping[str, Any]):
+    """One file of annotations: every line is read once, to see that it can be, and again whenever
+    its study is asked for.
+
+    What is held is where the lines are. What they say takes gigabytes where studies are hundreds of
+    thousands, and whoever asks makes something else of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._places: dict[str, int] = {}
+        """Where a study's line begins, in bytes."""
+        if path.is_file():
+            self._index()
+
+    def __getitem__(self, study: str) -> Any:
+        """Return a study's value; raises KeyError where it has no line, DataError where the file
+        is another one now.
+        """
+        at = self._places[study]
+        with self.path.open("rb") as file:
+            file.seek(at)
+            found, value = _line(_text(file.readline(), at), f"{self.path}, byte {at}")
+        if found != study:
+            raise DataError(f"{self.path} has changed while it was in use; start again")
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def _index(self) -> None:
+        at = number = 0
         try:
-            with path.open(encoding="utf-8-sig") as lines:
+            with self.path.open("rb") as lines:
                 for number, line in enumerate(lines, start=1):
-                    if not line.strip():
-                        continue
-                    study, value = _line(line, f"{path}, line {number}")
-                    if study in values:
-                        raise DataError(
-                            f"{path}, line {number}: study '{study}' has a line already"
-                        )
-                    values[study] = value
+                    text = _text(line, at)
+                    if text.strip():
+                        study, _ = _line(text, f"{self.path}, line {number}")
+                        if study in self._places:
+                            raise DataError(
+                                f"{self.path}, line {number}: study '{study}' has a line already"
+                            )
+                        self._places[study] = at
+                    at += len(line)
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{path}, after line {number}: is not UTF-8 ({error.reason}); save it as UTF-8"
+                f"{self.path}, line {number}: is not UTF-8 ({error.reason}); save it as UTF-8"
             ) from error
-        return values
+
+
+def _text(line: bytes, at: int) -> str:
+    return line.decode("utf-8" if at else "utf-8-sig")
 
 
 def _line(text: str, place: str) -> tuple[str, Any]:

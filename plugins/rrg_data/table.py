@@ -68,7 +68,7 @@ class TableDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
         self.root = Path(root).expanduser()
         self.path = find_table(self.root, file)
         self.images = _image_folder(self.root, images)
-        self.sidecars = Sidecars(self.root / "annotations")
+        self.sidecars = Sidecars(self.root / "annotations", max_images=max_images)
         self.cleaning = cleaning
         self._separator = separator
         self._shares = shares
@@ -91,7 +91,11 @@ class TableDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
 
     def open(self, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
         """Read an image below the images folder."""
-        return read_image(self.images / image.where)
+        return read_image(self.file_of(image))
+
+    def file_of(self, image: ImageRef) -> Path:
+        """Return where an image is."""
+        return self.images / image.where
 
     def annotation(self, study: Study, kind: type[A]) -> A | None:
         """Read a sidecar."""

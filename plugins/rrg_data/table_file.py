@@ -3,14 +3,16 @@
 import csv
 import gzip
 import json
+import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final, final
 
-from rrg_data.json_text import parse_json
 from rrgcore.errors import DataError, did_you_mean
+from rrgcore.json_text import parse_json
 
 Columns = Mapping[str, str | list[str] | None]
 
@@ -58,8 +60,8 @@ class Table:
 
 def find_table(root: Path, file: str | None) -> Path:
     """Return the table that is named, or the only one there is; raises DataError."""
-    if not root.is_dir():
-        state = "is a file" if root.exists() else "does not exist"
+    if not os.path.isdir(root):  # of os.path: a name may be too long for the system
+        state = "is a file" if os.path.exists(root) else "does not exist"
         raise DataError(f"data.root: the folder {root} {state}. Expected:\n{LAYOUT}")
     found = sorted(path for path in root.iterdir() if _suffix(path) and path.is_file())
     listed = ", ".join(path.name for path in found)
@@ -82,7 +84,7 @@ def read_table(path: Path, data: bytes) -> Table:
         raise DataError(
             f"{path}: byte {error.start} is not UTF-8; save the file in that encoding"
         ) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: is no whole .gz file ({error})") from error
     if not text.strip():
         raise DataError(f"{path}: is empty")

@@ -1,21 +1,26 @@
 """Anatomy-guided masking: hide the patches of the landmarks that a report mentions."""
 
 from collections.abc import Sequence
-from typing import Literal, final
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal, final
 
 import numpy as np
 from jaxtyping import Bool
 from numpy.random import Generator
 
-from rrg_kia.atlas import load_atlas
+from rrg_kia.atlas import Atlas, load_atlas, save_atlas
 from rrg_kia.atlas_prior import AtlasPrior
 from rrgcore.api import Artefact, HoldsArtefacts, ImageMasking, Study, UserError
+from rrgcore.supply import ReadsGiven
 
+KEPT: Final = "atlas.json"
+"""What a run that was given an atlas calls it."""
 Policy = Literal["keep_total", "keep_key"]
 
 
 @final
-class AnatomyMasking(ImageMasking, HoldsArtefacts):
+class AnatomyMasking(ImageMasking, HoldsArtefacts, ReadsGiven):
     """p_i = p_key where patch i shows a landmark of the report, else p_other (KIA, eq. 2), such
     that N_key·p_key + (N − N_key)·p_other = N·p_total (eq. 3).
 
@@ -45,14 +50,38 @@ class AnatomyMasking(ImageMasking, HoldsArtefacts):
         self.p_total = p_total
         self.policy: Policy = policy
         self.exact = exact
-        self.atlas = load_atlas(atlas)
-        self._prior = AtlasPrior(self.atlas)
-        named = f"the atlas {atlas}"
-        self._mined = [Artefact(named, self.atlas.learned_from, trusted)] if atlas else []
+        self.trusted = trusted
+        self._named = atlas
+        self._file = atlas
+        """The same, or what a run has kept of it."""
+
+    @cached_property
+    def atlas(self) -> Atlas:
+        """The prior; raises DataError for a file that holds none."""
+        return load_atlas(self._file)
+
+    @cached_property
+    def _prior(self) -> AtlasPrior:
+        return AtlasPrior(self.atlas)
+
+    def read_given(self) -> None:
+        """Read the atlas; raises DataError."""
+        _ = self.atlas
+
+    def keep_given(self, folder: Path) -> None:
+        """Write the atlas that was named."""
+        if self._named is not None:
+            save_atlas(self.atlas, folder / KEPT)
+
+    def load_given(self, folder: Path) -> None:
+        """Read that one from now on."""
+        self._file = str(folder / KEPT)
 
     def artefacts(self) -> Sequence[Artefact]:
         """Return the atlas that was named; the embedded one was learned from nobody."""
-        return self._mined
+        if self._named is None:
+            return []
+        return [Artefact(f"the atlas {self._named}", self.atlas.learned_from, self.trusted)]
 
     def key_patches(
         self, study: Study, image: int, grid: tuple[int, int]

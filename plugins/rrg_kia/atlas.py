@@ -12,10 +12,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rrgcore.annotations import Box
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, shortened
 from rrgcore.files import write_text
+from rrgcore.json_text import parse_json
 from rrgcore.provenance import Provenance
 
+LARGEST_GRID = 1000
+"""Rows or columns; of more patches, none would be a pixel."""
+_BROKEN = (*(ValueError, KeyError, TypeError, AttributeError, IndexError), OverflowError, DataError)
+"""What JSON that is no atlas raises on its way to be one."""
 TIE = 12
 """Decimals at which two patches are equally covered, or equally far."""
 
@@ -74,19 +79,21 @@ def load_atlas(path: str | Path | None = None) -> Atlas:
     """
     source = files("rrg_kia") / "atlas.json" if path is None else Path(path).expanduser()
     try:
-        data = json.loads(source.read_text(encoding="utf-8"))
+        data = parse_json(source.read_text(encoding="utf-8"))
         landmarks, keys = data["landmarks"], f"top{data['keys_per_landmark']}"
         rows, columns = data["grid"]
         names = list(data.get("kia_34", landmarks))
+        if not names or list(_words(names)) != names:
+            raise ValueError("no landmarks, or one with odd spaces in its name")
         atlas = Atlas(
             grid=(int(rows), int(columns)),
             patches={name: tuple(map(int, landmarks[name][keys])) for name in names},
-            aliases={name: tuple(landmarks[name].get("aliases", ())) for name in names},
+            aliases={name: _words(landmarks[name].get("aliases", [])) for name in names},
             sideless={
-                word: tuple(name for name in meant if name in names)
+                _words([word])[0]: tuple(name for name in _words(meant) if name in names)
                 for word, meant in data.get("sideless_words", {}).items()
             },
-            about=data.get("about", ""),
+            about=str(data.get("about", "")),
             boxes={
                 name: int(landmarks[name]["boxes"]) for name in names if "boxes" in landmarks[name]
             },
@@ -98,15 +105,27 @@ def load_atlas(path: str | Path | None = None) -> Atlas:
         raise DataError(f"no atlas at {source}") from error
     except OSError as error:
         raise DataError(f"{source} cannot be read ({error})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+    except _BROKEN as error:
         raise DataError(
-            f"{source} is not an atlas ({type(error).__name__}: {error}); expected JSON with grid, "
-            'keys_per_landmark and landmarks: {name: {"aliases": […], "top20": […]}}'
+            f"{source} is not an atlas ({type(error).__name__}: {shortened(str(error))}); expected "
+            'JSON with grid, keys_per_landmark, landmarks: {name: {"aliases": […], "top20": […]}}'
         ) from error
+    if not all(1 <= side <= LARGEST_GRID for side in atlas.grid):
+        raise DataError(
+            f"{source}: a grid of {atlas.grid}; expected 1 to {LARGEST_GRID} rows and columns"
+        )
     for name, patches in atlas.patches.items():
         if any(not 0 <= patch < atlas.grid[0] * atlas.grid[1] for patch in patches):
             raise DataError(f"{source}: '{name}' has a patch outside the grid of {atlas.grid}")
     return atlas
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise TypeError(f"{shortened(repr(value))} is no list of texts")
+    if not all(each.split() for each in value):
+        raise ValueError("a name without a word")
+    return tuple(" ".join(each.split()) for each in value)
 
 
 def save_atlas(atlas: Atlas, path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, final
 
@@ -73,8 +74,17 @@ class AtlasAnnotator(Annotator):
             )
         self.keys = keys
         self.patches = patches
-        self.words = load_atlas(words)
+        self._words = words
         self._prior: AtlasPrior | None = None
+
+    @cached_property
+    def words(self) -> Atlas:
+        """Whose landmarks and names it uses; raises DataError for a file that holds none."""
+        return load_atlas(self._words)
+
+    def read_given(self) -> None:
+        """Read them."""
+        _ = self.words
 
     @property
     def atlas(self) -> Atlas:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from rrg_kia.identity import identify_reports
-from rrg_kia.ranks import gather_rows
 from rrgcore.api import (
     AlignmentObjective,
     Batch,
@@ -30,6 +29,8 @@ from rrgcore.api import (
     UserError,
     encode_views,
     full_precision,
+    gather_rows,
+    rows_before,
 )
 
 TAU_RANGE = (0.001, 0.5)
@@ -44,7 +45,8 @@ class ImageReportContrast(
     """p_k^I2R(I) = exp(s(I, R_k)/τ) / Σ_k exp(s(I, R_k)/τ); L_IRC = ½ E[CE(I2R) + CE(R2I)] (KIA,
     eq. 6).
 
-    k runs over the momentum features of the batch and of a queue, as in ALBEF and BLIP; read
+    k runs over the momentum features of the batch, that of all processes, and of a queue, as in
+    ALBEF and BLIP; read
     literally, eq. 6 sums over the queue alone. Targets are one-hot. A column whose report is word
     for word the row's own, the positive aside, leaves the denominator (`exclude_duplicates`):
     normal reports repeat. Until the queue is full, random unit columns stand in it, as in ALBEF;
@@ -142,17 +144,19 @@ class ImageReportContrast(
         """Return the loss, a mean over the studies of the batch."""
         assert prepared is not None, "irc needs the report identities that its prepare() made"
         image, text = self.embed_image(features.image), self.embed_text(features.text)
-        image_momentum, text_momentum = self._momentum_features(features.batch)
+        momentum = self._momentum_features(features.batch)
+        image_momentum, text_momentum = (gather_rows(each) for each in momentum)
+        reports, first = gather_rows(prepared), rows_before(prepared)
+        own = first + torch.arange(len(image), device=image.device)
         with torch.autocast(image.device.type, enabled=False):
             to_text = self.similarity(image, text_momentum, self.text_queue)
             to_image = self.similarity(text, image_momentum, self.image_queue)
-            if (excluded := self._excluded(prepared)) is not None:
+            if (excluded := self._excluded(reports, own)) is not None:
                 to_text = to_text.masked_fill(excluded, -torch.inf)
                 to_image = to_image.masked_fill(excluded, -torch.inf)
-            own = torch.arange(len(image), device=image.device)
             loss = (cross_entropy(to_text, own) + cross_entropy(to_image, own)) / 2
         if self.training and torch.is_grad_enabled():
-            self._pending.append((image_momentum, text_momentum, prepared))
+            self._pending.append((image_momentum, text_momentum, reports))
         right = (to_text.argmax(1) == own).float() + (to_image.argmax(1) == own).float()
         logs = {"accuracy": right.mean() / 2, "temperature": self.tau.detach()}
         return ObjectiveOutput(loss, torch.tensor(len(image), device=image.device), logs)
@@ -167,7 +171,7 @@ class ImageReportContrast(
         """Queue what was seen since the last step, bring τ back into its range, move the twin."""
         if self._pending:
             image, text, reports = (torch.cat(rows) for rows in zip(*self._pending, strict=True))
-            self._enqueue(gather_rows(image), gather_rows(text), gather_rows(reports))
+            self._enqueue(image, text, reports)
             self._pending.clear()
         self.log_tau.clamp_(*map(log, TAU_RANGE))
         self.twin.update()
@@ -202,15 +206,19 @@ class ImageReportContrast(
         columns = torch.cat([full_precision(batch).mT, queue], dim=1)
         return full_precision(rows) @ columns / self.tau
 
-    def _excluded(self, reports: Int[Tensor, " b"]) -> Bool[Tensor, "b columns"] | None:
-        """Return the columns that are no negatives, or None where no option excludes any."""
+    def _excluded(
+        self, reports: Int[Tensor, " m"], own: Int[Tensor, " b"]
+    ) -> Bool[Tensor, "b columns"] | None:
+        """Return the columns that are no negatives of one's own rows, or None where no option
+        excludes any.
+        """
         if not (self.exclude_duplicates or self.mask_unfilled):
             return None
         columns = torch.cat([reports, self.queue_reports])
-        excluded = torch.zeros(len(reports), len(columns), dtype=torch.bool, device=reports.device)
+        excluded = torch.zeros(len(own), len(columns), dtype=torch.bool, device=reports.device)
         if self.exclude_duplicates:
-            excluded |= reports[:, None] == columns
-            excluded[:, : len(reports)].fill_diagonal_(False)
+            excluded |= reports[own, None] == columns
+            excluded[torch.arange(len(own), device=own.device), own] = False
         if self.mask_unfilled:
             excluded |= columns == EMPTY
         return excluded

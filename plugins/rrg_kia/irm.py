@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from rrg_kia.identity import identify_reports
 from rrgcore.api import (
     AlignmentObjective,
+    Batch,
     Borrowed,
     Encoded,
     Features,
@@ -28,6 +29,9 @@ from rrgcore.api import (
     Tokens,
     UserError,
     full_precision,
+    gather_padded,
+    gather_rows,
+    rows_before,
 )
 
 MATCH = "[MATCH]"
@@ -52,9 +56,10 @@ class ImageReportMatching(AlignmentObjective, Matches, Prepares[Draws]):
 
     [MATCH] stands at position 0 in place of [CLS], as BLIP's [ENC]. Each study gives a matching
     pair and two that do not match: its report with another image, its image with another report.
-    With a `space`, others are drawn by softmax(s/τ) + 1e-4 over the batch, without gradients
-    (ALBEF's hard negatives); without, any other row is as likely. A report of the very same words
-    is never a negative; a study that has no negative in the batch gives its matching pair alone.
+    With a `space`, others are drawn by softmax(s/τ) + 1e-4 over the batch, that of all processes,
+    without gradients (ALBEF's hard negatives); without, any other row is as likely. A report of the
+    very same words is never a negative; a study that has no negative in the batch gives its
+    matching pair alone.
 
     Draws come from `prepare`, so that negatives of a batch depend neither on ranks nor on workers.
     """
@@ -76,6 +81,7 @@ class ImageReportMatching(AlignmentObjective, Matches, Prepares[Draws]):
         self.space = space
         self.temperature = temperature
         self.match_id = tokenizer.id_of(MATCH)
+        self._pad_id = tokenizer.pad_id
         self.head = nn.Linear(text_dim, 2)
 
     def bind(self, parts: Parts) -> None:
@@ -91,8 +97,11 @@ class ImageReportMatching(AlignmentObjective, Matches, Prepares[Draws]):
         """Return the mean over all pairs: matching ones, wrong images, wrong reports."""
         assert prepared is not None, "irm needs the numbers that its prepare() drew"
         images, reports, labels = self._pairs(features, prepared)
-        tokens = features.batch.text.with_first(self.match_id)[reports]
-        hidden = features.text_given_image(tokens, images).tokens[:, 0]
+        tokens = gather_tokens(features.batch.text, self._pad_id).with_first(self.match_id)
+        encoder = self._text_encoder.module
+        hidden = encoder.encode_text_given(
+            tokens[reports], gather_encoded(features.image)[images]
+        ).tokens[:, 0]
         logits = full_precision(self.head(hidden))
         accuracy = (logits.argmax(1) == labels).float().mean()
         return ObjectiveOutput(
@@ -100,6 +109,12 @@ class ImageReportMatching(AlignmentObjective, Matches, Prepares[Draws]):
             torch.tensor(len(labels), device=labels.device),
             {"accuracy": accuracy},
         )
+
+    def count(self, batch: Batch, prepared: Draws | None = None) -> int:
+        """Count the pairs: a study without negatives has one, others three."""
+        assert prepared is not None, "irm needs the numbers that its prepare() drew"
+        same = prepared.reports[:, None] == gather_rows(prepared.reports)
+        return len(same) + 2 * int((~same.all(1)).sum())
 
     def match(self, tokens: Tokens, image: Encoded) -> Float[Tensor, " b"]:
         """Return the log-odds that each text belongs to its image."""
@@ -113,33 +128,57 @@ class ImageReportMatching(AlignmentObjective, Matches, Prepares[Draws]):
         self, features: Features, draws: Draws
     ) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"], Int[Tensor, " m"]]:
         """Return each pair's image row, its report row, and whether they match."""
-        image_to_text = self.similarity(features)
-        same = draws.reports[:, None] == draws.reports
-        own = torch.arange(len(same), device=same.device)
-        images = draw_rows(negative_weights(image_to_text.mT, same), draws.uniform[:, 0])
-        reports = draw_rows(negative_weights(image_to_text, same), draws.uniform[:, 1])
+        same = draws.reports[:, None] == gather_rows(draws.reports)
+        to_text, to_image = self.similarity(features)
+        images = draw_rows(negative_weights(to_image, same), draws.uniform[:, 0])
+        reports = draw_rows(negative_weights(to_text, same), draws.uniform[:, 1])
+        own = rows_before(same) + torch.arange(len(same), device=same.device)
         # the same rows say the same whichever way one looks: a row lacks both negatives or neither
-        some = own[~same.all(1)]
+        some = ~same.all(1)
         return (
-            torch.cat([own, images[some], some]),
-            torch.cat([own, some, reports[some]]),
-            torch.cat([torch.ones_like(own), torch.zeros_like(some), torch.zeros_like(some)]),
+            torch.cat([own, images[some], own[some]]),
+            torch.cat([own, own[some], reports[some]]),
+            torch.cat([torch.ones_like(own), *(torch.zeros_like(own[some]),) * 2]),
         )
 
-    def similarity(self, features: Features) -> Float[Tensor, "b b"]:
-        """Return s(I, R)/τ of each image with each report; without a space all are alike."""
+    def similarity(self, features: Features) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]:
+        """Return s(I, R)/τ of each image with the reports of all processes, and of each report with
+        their images; without a space all are alike.
+        """
         if self.space is None:
-            rows = len(features.batch)
-            return torch.zeros(rows, rows, device=features.batch.images.device)
+            present = features.batch.present
+            alike = torch.zeros(len(present), len(gather_rows(present)), device=present.device)
+            return alike, alike
         image = self.space.project_image(features.image.pooled)
         text = self.space.project_text(features.text.pooled)
         with torch.autocast(image.device.type, enabled=False):
-            return full_precision(image) @ full_precision(text).mT / self.temperature
+            image, text = full_precision(image), full_precision(text)
+            return (
+                image @ gather_rows(text).mT / self.temperature,
+                text @ gather_rows(image).mT / self.temperature,
+            )
+
+
+def gather_tokens(text: Tokens, pad: int) -> Tokens:
+    """Return the texts of all processes."""
+    return Tokens(gather_padded(text.ids, pad), gather_padded(text.mask, False))
+
+
+def gather_encoded(image: Encoded) -> Encoded:
+    """Return the images of all processes; one process may have more views than another."""
+    mask = image.mask
+    if mask is None:
+        mask = torch.ones(image.tokens.shape[:2], dtype=torch.bool, device=image.tokens.device)
+    tokens = gather_padded(image.tokens, 0)
+    if tokens is image.tokens:
+        return image
+    mask = gather_padded(mask, False)
+    return Encoded(tokens, gather_rows(image.pooled), None if bool(mask.all()) else mask)
 
 
 def negative_weights(
-    similarity: Float[Tensor, "b b"], same: Bool[Tensor, "b b"]
-) -> Float[Tensor, "b b"]:
+    similarity: Float[Tensor, "b c"], same: Bool[Tensor, "b c"]
+) -> Float[Tensor, "b c"]:
     """Return how likely each column is a row's negative: softmax + 1e-4, 0 if it is the same."""
     return (similarity.softmax(1) + FLOOR).masked_fill(same, 0)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rrgcore.api import (
     AlignmentObjective,
+    Batch,
     Features,
     ImageGivenText,
     ImageMasking,
@@ -89,6 +90,11 @@ class MaskedImageModeling(AlignmentObjective, Prepares[PatchMasks], Reconstructs
         # SimMIM's 1e-5: the mean over nothing is 0, and stays in the graph
         loss = (painted - hidden).abs().sum() / ((pixels + 1e-5) * 3)
         return ObjectiveOutput(loss, mask.sum())
+
+    def count(self, batch: Batch, prepared: PatchMasks | None = None) -> int:
+        """Count the hidden patches."""
+        assert prepared is not None, "mim needs the masks that its prepare() drew"
+        return int((prepared.mask & batch.present[..., None]).sum())
 
     @torch.no_grad()
     def reconstruct(self, features: Features, prepared: PatchMasks) -> Mapping[str, Tensor]:

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from rrgcore.api import (
     AlignmentObjective,
+    Batch,
     Features,
     MaskedText,
     ObjectiveOutput,
@@ -70,6 +71,11 @@ class MaskedLanguageModeling(AlignmentObjective, Prepares[MaskedText], Reconstru
         loss = cross_entropy(logits, expected, reduction="sum") / max(len(expected), 1)
         correct = (logits.argmax(-1) == expected).sum() / max(len(expected), 1)
         return ObjectiveOutput(loss, asked.sum(), {"accuracy": correct})
+
+    def count(self, batch: Batch, prepared: MaskedText | None = None) -> int:
+        """Count the hidden tokens."""
+        assert prepared is not None, "mlm needs the texts that its prepare() masked"
+        return int((prepared.labels != NOTHING).sum())
 
     @torch.no_grad()
     def reconstruct(self, features: Features, prepared: MaskedText) -> Mapping[str, Tensor]:

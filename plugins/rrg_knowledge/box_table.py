@@ -4,6 +4,8 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Final, final
 
@@ -52,40 +54,50 @@ class BoxTable(Annotator):
 
     def __init__(self, *, path: str, columns: Mapping[str, str | None] = {}) -> None:
         self.path = Path(path).expanduser()
+        self.columns = columns
+
+    def read_given(self) -> None:
+        """Read the table; raises DataError."""
+        _ = self._table
+
+    @cached_property
+    def _table(self) -> "_Table":
         data = read_table(self.path, "boxes")
-        self._digest = hashlib.sha256(data).hexdigest()[:12]
         rows = table_rows(data, self.path)
         _, header = next(rows)
-        places = _places([cell.strip() for cell in header], columns, self.path)
-        self._by_image = "image" in places
-        self._boxes = _load(rows, places, self.path)
-        ends = [(end, key) for key in self._boxes if self._by_image for end in _ends(key)]
+        places = _places([cell.strip() for cell in header], self.columns, self.path)
+        by_image = "image" in places
+        boxes = _load(rows, places, self.path)
+        ends = [(end, key) for key in boxes if by_image for end in _ends(key)]
         often = Counter(end for end, _ in ends)
-        self._of_end = {end: key for end, key in ends if often[end] == 1}
+        of_end = {end: key for end, key in ends if often[end] == 1}
+        return _Table(by_image, boxes, of_end, hashlib.sha256(data).hexdigest()[:12])
 
     def annotate(self, studies: Iterable[Study]) -> Iterator[Boxes]:
         """Yield the boxes of each study's images."""
         for study in studies:
-            yield Boxes(self._of_images(study) if self._by_image else self._of_study(study))
+            by_image = self._table.by_image
+            yield Boxes(self._of_images(study) if by_image else self._of_study(study))
 
     def fingerprint(self) -> str:
         """Return the file's name and what tells its contents from others."""
-        return f"box_table {self.path.name} (sha256 {self._digest})"
+        return f"box_table {self.path.name} (sha256 {self._table.digest})"
 
     def _of_images(self, study: Study) -> tuple[tuple[Box, ...], ...]:
         keys = [self._key(image.where) for image in study.images]
         if keys == [None]:
             keys = [self._key(study.id)]
-        return tuple(() if key is None else tuple(self._boxes[key]) for key in keys)
+        boxes = self._table.boxes
+        return tuple(() if key is None else tuple(boxes[key]) for key in keys)
 
     def _key(self, name: str) -> str | None:
         """Return the table's name of an image: an end of this one, or one that ends in it."""
         plain = _image_key(name)
-        own = next((end for end in _ends(plain) if end in self._boxes), None)
-        return self._of_end.get(plain) if own is None else own
+        own = next((end for end in _ends(plain) if end in self._table.boxes), None)
+        return self._table.of_end.get(plain) if own is None else own
 
     def _of_study(self, study: Study) -> tuple[tuple[Box, ...], ...]:
-        boxes = tuple(find_row(self._boxes, study) or ())
+        boxes = tuple(find_row(self._table.boxes, study) or ())
         frontal = [i for i, view in enumerate(study.views) if view == "frontal"]
         among = frontal or [i for i, view in enumerate(study.views) if view == "unknown"]
         if boxes and len(among) != 1:
@@ -94,6 +106,18 @@ class BoxTable(Annotator):
                 f"{len(among)} may be meant; a table that names images can tell: columns.image=…"
             )
         return tuple(boxes if i in among else () for i in range(len(study.images)))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What was read of the file."""
+
+    by_image: bool
+    boxes: Mapping[str, Sequence[Box]]
+    of_end: Mapping[str, str]
+    """An end of an image's name that no other image's has, and the whole name."""
+    digest: str
 
 
 def _load(rows: Iterable[Row], places: Mapping[str, int], path: Path) -> dict[str, list[Box]]:

@@ -4,6 +4,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, final
 
@@ -82,13 +83,27 @@ class CheXbertLabeler(Annotator):
         self.batch_size = batch_size
         self.device = _device(device)
         self.weights = Path(weights).expanduser()
-        if not self.weights.is_file():
-            raise WeightsError(f"there are no weights of CheXbert at {weights}.\n{_HOW}")
-        self.network = _load(self.weights, heads)
-        self.tokenizer = load_tokenizer(tokenizer)
-        _check_tokenizer(self.tokenizer, tokenizer, self.network.bert.config)
+        self.heads = heads
         self._tokenizer_name = tokenizer
         self._digest: str | None = None
+
+    def read_given(self) -> None:
+        """Read weights and tokenizer; raises WeightsError."""
+        _ = self.network, self.tokenizer
+
+    @cached_property
+    def network(self) -> CheXbertNetwork:
+        """The network, filled."""
+        if not self.weights.is_file():
+            raise WeightsError(f"there are no weights of CheXbert at {self.weights}.\n{_HOW}")
+        return _load(self.weights, self.heads)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, which fits the network."""
+        found = load_tokenizer(self._tokenizer_name)
+        _check_tokenizer(found, self._tokenizer_name, self.network.bert.config)
+        return found
 
     def annotate(self, studies: Iterable[Study]) -> Iterator[Labels]:
         """Yield labels; raises DataError for a study without a report."""

@@ -76,18 +76,23 @@ class ObservationClassifier(Annotator, HoldsArtefacts):
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.held_out = held_out
-        self.saved = None if saved is None else find_saved(Path(saved).expanduser())
+        self.saved = None if saved is None else Path(saved).expanduser()
         self.trusted = trusted
-        if self.saved is None:
-            from rrg_knowledge.classifier_network import check_model, check_weights
-
-            check_model(model)
-            check_weights(weights)
         self._bench: Workbench | None = None
         self._network: nn.Module | None = None
         self._architecture: Architecture | None = None
         self._about: dict[str, Any] = {}
         self._images: dict[ImageRef, Tensor] = {}
+
+    def read_given(self) -> None:
+        """Find what is `saved`, or `model` and `weights`; raises DataError or ValueError."""
+        if self.saved is not None:
+            read_record(find_saved(self.saved))
+            return
+        from rrg_knowledge.classifier_network import check_model, check_weights
+
+        check_model(self.model)
+        check_weights(self.weights)
 
     def artefacts(self) -> Sequence[Artefact]:
         """Return the classifier that was fitted elsewhere, if it was."""
@@ -95,7 +100,7 @@ class ObservationClassifier(Annotator, HoldsArtefacts):
         if self.saved is None:
             return given
         # not what a run wrote beside it: one that only used it has other training studies
-        learned = read_record(self.saved)["learned_from"]
+        learned = read_record(find_saved(self.saved))["learned_from"]
         provenance = Provenance.from_json(learned) if learned else None
         return [Artefact(f"the classifier {self.saved}", provenance, self.trusted), *given]
 
@@ -107,7 +112,7 @@ class ObservationClassifier(Annotator, HoldsArtefacts):
     def fit(self, studies: Sequence[Study]) -> None:
         """Fit the network; raises DataError for a study without report, and for too few images."""
         if self.saved is not None:
-            self.load(self.saved)
+            self.load(find_saved(self.saved))
             return
         from rrg_knowledge.classifier_fitting import auroc, fit_network, hold_out, targets
         from rrg_knowledge.classifier_network import begin, own_randomness

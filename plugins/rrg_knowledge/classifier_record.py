@@ -1,11 +1,11 @@
 """What is written beside a saved classifier, and where one is; read without torch."""
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from rrgcore.annotations import Probabilities
 from rrgcore.errors import DataError
+from rrgcore.json_text import parse_json
 
 ABOUT: Final = "classifier.json"
 
@@ -24,7 +24,7 @@ def find_saved(path: Path) -> Path:
 def read_record(folder: Path) -> dict[str, Any]:
     """Read what is known of a saved classifier; raises DataError."""
     try:
-        found: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        found: dict[str, Any] = parse_json((folder / ABOUT).read_text(encoding="utf-8"))
         missing = {"architecture", "observations", "learned_from"} - found.keys()
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"{folder / ABOUT} is damaged ({error})") from error

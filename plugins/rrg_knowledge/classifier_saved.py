@@ -5,11 +5,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from rrg_knowledge.classifier_network import Architecture, own_randomness
+from rrg_knowledge.classifier_network import Architecture, check_model, own_randomness
 from rrg_knowledge.classifier_record import ABOUT, read_record
 from rrgcore.errors import DataError
 from rrgcore.files import write_json
@@ -32,10 +31,11 @@ def load_classifier(folder: Path) -> tuple[Architecture, nn.Module, dict[str, An
             k: tuple(v) if isinstance(v, list) else v for k, v in about["architecture"].items()
         }
         architecture = Architecture(**sizes)
+        check_model(architecture.model)  # which timm would fetch from wherever the name says
         with own_randomness(0, "cpu"):  # first values are drawn, and overwritten at once
             network = architecture.build()
         network.load_state_dict(load_file(folder / TENSORS))
-    except (OSError, RuntimeError, SafetensorError, TypeError, AttributeError) as error:
+    except Exception as error:  # timm, torch and safetensors refuse what is damaged in many ways
         raise DataError(f"the classifier in {folder} is damaged ({error})") from error
     return architecture, network, about
 

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -41,7 +42,7 @@ def read_table(path: Path, what: str) -> bytes:
         return gzip.decompress(data) if path.suffix == ".gz" else data
     except FileNotFoundError:
         raise DataError(f"there is no table of {what} at {path}") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 

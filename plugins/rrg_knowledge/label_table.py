@@ -1,7 +1,8 @@
 """Labels that somebody else made, from a table."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Literal, final
@@ -21,6 +22,7 @@ from rrg_knowledge.columns import (
     short,
     table_rows,
 )
+from rrg_knowledge.learned_elsewhere import keep_file, kept_file
 from rrgcore.annotations import Labels
 from rrgcore.errors import DataError
 from rrgcore.study import Study
@@ -65,24 +67,30 @@ class LabelTable(Annotator):
                 "leave it away, or leave `id` and `report` away"
             )
         self.path = Path(path).expanduser()
-        data = read_table(self.path, "labels")
-        self._digest = hashlib.sha256(data).hexdigest()[:12]
-        rows = table_rows(data, self.path)
-        first = next(rows)
-        if order is None:
-            columns, key, by_text = find_columns(first[1], self.path, id=id, report=report)
-            check_complete(columns, self.path)
-        else:
-            columns, key, by_text = ordered_columns(first[1], order, self.path), 0, False
-            rows = chain([first], rows)
-        if by_text and made_from == "images":
-            raise ValueError(
-                f"{self.path} is looked up by the text that was labelled, so its labels were made "
-                "from reports: leave `made_from: images` away, or name the column of `id`"
-            )
-        self.by_id = not by_text
+        self.id = id
+        self.report = report
+        self.order: Order | None = order
         self.from_report = made_from == "reports"
-        self._labels = self._load(rows, columns, key)
+        self._kept: Path | None = None
+
+    @property
+    def by_id(self) -> bool:  # type: ignore[override]
+        """Whether studies are found by id; else by the text that was labelled."""
+        return self._table[1]
+
+    def read_given(self) -> None:
+        """Read the table; raises DataError, or ValueError where `made_from` cannot be."""
+        _ = self._table
+
+    def keep_given(self, folder: Path) -> None:
+        """Copy the table: labels of training reports are asked for again where one stands in for a
+        new study's.
+        """
+        keep_file(self.path, folder)
+
+    def load_given(self, folder: Path) -> None:
+        """Read that copy from now on."""
+        self._kept = kept_file(self.path, folder)
 
     def annotate(self, studies: Iterable[Study]) -> Iterator[Labels]:
         """Yield each study's row; raises DataError naming those without one, before any."""
@@ -96,12 +104,11 @@ class LabelTable(Annotator):
 
     def fingerprint(self) -> str:
         """Return the file's name and what tells its contents from others."""
-        return f"label_table {self.path.name} (sha256 {self._digest})"
+        return f"label_table {self.path.name} (sha256 {self._table[2]})"
 
     def _find(self, study: Study) -> Mapping[str, int] | None:
-        if self.by_id:
-            return find_row(self._labels, study)
-        return self._labels.get(plain(study.report or ""))
+        labels, by_id, _ = self._table
+        return find_row(labels, study) if by_id else labels.get(plain(study.report or ""))
 
     def _absent(self, missing: Sequence[Study], asked: int) -> str:
         if not self.by_id:
@@ -111,20 +118,40 @@ class LabelTable(Annotator):
             shown = [f"'{study.id}'" for study in missing[:3]]
             what = "the study" if len(missing) == 1 else f"{len(missing):,} of {asked:,} studies"
         more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
-        example = short(next(iter(self._labels), ""))
+        example = short(next(iter(self._table[0]), ""))
         return (
             f"{self.path} has no row for {what} {', '.join(shown)}{more}. It has "
-            f"{len(self._labels):,}, the first for '{example}'. A report without labels is not one "
-            "without findings: label it, or leave it out"
+            f"{len(self._table[0]):,}, the first for '{example}'. A report without labels is not "
+            "one without findings: label it, or leave it out"
         )
 
+    @cached_property
+    def _table(self) -> tuple[Mapping[str, Mapping[str, int]], bool, str]:
+        """The labels, whether they go by id, and what tells the file from others."""
+        data = read_table(self._kept or self.path, "labels")
+        return *self._parse(table_rows(data, self.path)), sha256(data).hexdigest()[:12]
+
+    def _parse(self, rows: Iterator[Row]) -> tuple[Mapping[str, Mapping[str, int]], bool]:
+        first = next(rows)
+        if self.order is not None:
+            columns = ordered_columns(first[1], self.order, self.path)
+            return self._load(chain([first], rows), columns, 0, by_id=True), True
+        columns, key, by_text = find_columns(first[1], self.path, id=self.id, report=self.report)
+        check_complete(columns, self.path)
+        if by_text and not self.from_report:
+            raise ValueError(
+                f"{self.path} is looked up by the text that was labelled, so its labels were made "
+                "from reports: leave `made_from: images` away, or name the column of `id`"
+            )
+        return self._load(rows, columns, key, by_id=not by_text), not by_text
+
     def _load(
-        self, rows: Iterable[Row], columns: Mapping[str, int], key: int
+        self, rows: Iterable[Row], columns: Mapping[str, int], key: int, *, by_id: bool
     ) -> dict[str, dict[str, int]]:
         labels: dict[str, dict[str, int]] = {}
         for line, cells in rows:
-            name = cells[key].strip() if self.by_id else plain(cells[key])
-            if not name and self.by_id:
+            name = cells[key].strip() if by_id else plain(cells[key])
+            if not name and by_id:
                 raise DataError(f"{self.path}, line {line}: the study has no id")
             values = {
                 observation: value

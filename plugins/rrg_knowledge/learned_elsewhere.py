@@ -1,9 +1,11 @@
-"""Whether something that was made elsewhere says which studies it was learned from."""
+"""Files that were made elsewhere: which studies they were learned from, how a run keeps them."""
 
-import json
+import hashlib
+import shutil
 from pathlib import Path
 
 from rrgcore.errors import DataError
+from rrgcore.json_text import parse_json
 from rrgcore.provenance import Provenance
 
 
@@ -12,7 +14,7 @@ def read_provenance(path: Path) -> Provenance | None:
     if not path.is_file():
         return None
     try:
-        return Provenance.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Provenance.from_json(parse_json(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error})") from error
     except DataError as error:
@@ -27,3 +29,19 @@ def given_provenance(path: str | None) -> Provenance | None:
     if found is None:
         raise DataError(f"there is no record of what was learned from at {path}")
     return found
+
+
+def digest_of(path: Path) -> str:
+    """Return what tells a file from others, in twelve letters."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def keep_file(path: Path, folder: Path, name: str = "given") -> None:
+    """Copy a file that was given into a run's folder, under a name of ours and with its ending."""
+    shutil.copyfile(path, kept_file(path, folder, name))
+
+
+def kept_file(path: Path, folder: Path, name: str = "given") -> Path:
+    """Return where `keep_file` puts a file."""
+    return folder / (name + "".join(path.suffixes[-2:]))

@@ -1,18 +1,18 @@
 """The annotator `nearest_by_matrix`."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, final
 
 import numpy as np
 from jaxtyping import Float
-from safetensors import SafetensorError
+from numpy.lib.format import read_array
 from safetensors.numpy import load_file
 
 from rrg_knowledge.columns import find_row
-from rrg_knowledge.learned_elsewhere import given_provenance
+from rrg_knowledge.learned_elsewhere import given_provenance, keep_file, kept_file
 from rrg_knowledge.nearest_index import (
     ReportIndex,
     check_count,
@@ -22,6 +22,7 @@ from rrg_knowledge.nearest_index import (
 )
 from rrgcore.annotations import NearestReport
 from rrgcore.errors import DataError
+from rrgcore.json_text import parse_json
 from rrgcore.provenance import Artefact
 from rrgcore.study import Study
 from rrgcore.supply import Annotator, HoldsArtefacts
@@ -65,28 +66,52 @@ class NearestByMatrix(Annotator, HoldsArtefacts):
         check_count(k)
         self.k = k
         self.dedupe = dedupe
-        self.learned_from = given_provenance(learned_from)
+        self.learned_from = learned_from
         self.trusted = trusted
-        self._paths = [Path(each).expanduser() for each in (images, reports)]
-        ids = [Path(each).expanduser() for each in (image_ids, report_ids)]
-        self._images, self._reports = map(_vectors, self._paths, ids)
-        self._digest = _digest([*self._paths, *ids])
-        widths = [len(next(iter(each.values()))) for each in (self._images, self._reports)]
+        paths = {
+            "images": images,
+            "image_ids": image_ids,
+            "reports": reports,
+            "report_ids": report_ids,
+        }
+        self._paths = {name: Path(path).expanduser() for name, path in paths.items()}
+        self._files = self._paths
+        """The same, or what a run has kept of them."""
+        self._index: ReportIndex | None = None
+
+    def read_given(self) -> None:
+        """Read the matrices, and what made them; raises DataError."""
+        self.artefacts()
+        images, reports = self._images, self._reports
+        widths = [len(next(iter(each.values()))) for each in (images, reports)]
         if widths[0] != widths[1]:
             raise DataError(
-                f"{self._paths[0]} has rows of {widths[0]} numbers, {self._paths[1]} of "
-                f"{widths[1]}; images and reports are embedded in one space"
+                f"{self._paths['images']} has rows of {widths[0]} numbers, "
+                f"{self._paths['reports']} of {widths[1]}; images and reports are embedded in one "
+                "space"
             )
-        self._index: ReportIndex | None = None
+
+    def keep_given(self, folder: Path) -> None:
+        """Copy the files; the training reports' vectors are in the index too, those of images are
+        what other studies are found by.
+        """
+        for name, path in self._paths.items():
+            keep_file(path, folder, name)
+
+    def load_given(self, folder: Path) -> None:
+        """Read those copies from now on."""
+        self._files = {name: kept_file(path, folder, name) for name, path in self._paths.items()}
 
     def artefacts(self) -> Sequence[Artefact]:
         """Return what made the matrices."""
-        return [Artefact(f"the embeddings {self._paths[0]}", self.learned_from, self.trusted)]
+        learned = given_provenance(self.learned_from)
+        return [Artefact(f"the embeddings {self._paths['images']}", learned, self.trusted)]
 
     def fit(self, studies: Sequence[Study]) -> None:
         """Index the training reports; raises DataError for one without a row."""
+        self.read_given()
         pairs = entries_of(studies)
-        vectors = [self._row(self._reports, study, self._paths[1]) for _, study in pairs]
+        vectors = [self._row(self._reports, study, self._paths["reports"]) for _, study in pairs]
         entries = [entry for entry, _ in pairs]
         self._index = ReportIndex(entries, np.stack(vectors), np.arange(len(pairs)), "cosine")
 
@@ -103,14 +128,27 @@ class NearestByMatrix(Annotator, HoldsArtefacts):
         for study in studies:
             yield own_report(study) or self._fitted.find(
                 study,
-                self._row(self._images, study, self._paths[0]),
+                self._row(self._images, study, self._paths["images"]),
                 count=self.k,
                 dedupe=self.dedupe,
             )
 
     def fingerprint(self) -> str:
         """Return the file's name and what tells the matrices from others."""
-        return f"nearest_by_matrix {self._paths[0].name} (sha256 {self._digest}), k {self.k}"
+        return f"nearest_by_matrix {self._paths['images'].name} (sha256 {self._digest}), k {self.k}"
+
+    @cached_property
+    def _images(self) -> dict[str, Vector]:
+        return _vectors(self._files["images"], self._files["image_ids"])
+
+    @cached_property
+    def _reports(self) -> dict[str, Vector]:
+        return _vectors(self._files["reports"], self._files["report_ids"])
+
+    @cached_property
+    def _digest(self) -> str:
+        names = ("images", "reports", "image_ids", "report_ids")
+        return _digest([self._files[name] for name in names])
 
     @property
     def _fitted(self) -> ReportIndex:
@@ -142,7 +180,8 @@ def _matrix(path: Path) -> Float[np.ndarray, "u d"]:
         raise DataError(f"{path} is no matrix of embeddings; expected .npy or .safetensors")
     try:
         if path.suffix == ".npy":
-            found = np.load(path, allow_pickle=False)
+            with path.open("rb") as file:  # read_array, for load would take a zip file too
+                found = read_array(file, allow_pickle=False)
         else:
             tensors = load_file(path)
             if len(tensors) != 1:
@@ -150,16 +189,19 @@ def _matrix(path: Path) -> Float[np.ndarray, "u d"]:
             (found,) = tensors.values()
     except FileNotFoundError:
         raise DataError(f"there is no matrix of embeddings at {path}") from None
-    except (OSError, ValueError, SafetensorError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    except DataError:
+        raise
+    except Exception as error:  # of what bytes can be, neither library refuses all alike
+        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error})") from error
     if found.ndim != 2 or not found.size or found.dtype.kind != "f":
         raise DataError(
             f"{path} holds {found.dtype} of shape {found.shape}; expected floats, a row an image "
             "or report"
         )
-    if not np.isfinite(found).all():
-        raise DataError(f"{path} holds numbers that are not finite")
-    matrix: Float[np.ndarray, "u d"] = found.astype(np.float32)
+    with np.errstate(over="ignore"):
+        matrix: Float[np.ndarray, "u d"] = found.astype(np.float32)
+    if not np.isfinite(matrix).all():
+        raise DataError(f"{path} holds numbers that are not finite, or too large for 32 bits")
     return matrix
 
 
@@ -168,7 +210,7 @@ def _ids(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix != ".json":
             return [line.strip() for line in text.splitlines() if line.strip()]
-        found = json.loads(text)
+        found = parse_json(text)
     except FileNotFoundError:
         raise DataError(f"there is no list of ids at {path}") from None
     except (OSError, ValueError) as error:

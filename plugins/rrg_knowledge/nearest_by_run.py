@@ -1,6 +1,7 @@
 """The annotator `nearest_by_run`."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -22,7 +23,7 @@ from rrgcore.study import Study
 from rrgcore.supply import Annotator, HoldsArtefacts, Workbench
 
 if TYPE_CHECKING:
-    from rrg_knowledge.run_embedding import RunEmbedding
+    from rrg_knowledge.run_embedding import Asked, RunEmbedding
 
 
 @final
@@ -36,7 +37,8 @@ class NearestByRun(Annotator, HoldsArtefacts):
     For k > 1 the texts are joined, all different if `dedupe`.
 
     That run must not have been trained on what this one is to predict: its folder says on what it
-    was, and one that does not say is used only if `trusted`. The folder must stay where it is.
+    was, and one that does not say is used only if `trusted`. What is asked of it, its model with
+    one checkpoint, is kept with the run that asks.
 
     Endo et al., "Retrieval-Based Chest X-Ray Report Generation Using a Pre-trained Contrastive
     Language-Image Model", ML4H 2021 (CmEAA, A.1).
@@ -59,20 +61,35 @@ class NearestByRun(Annotator, HoldsArtefacts):
         if matching is not None and candidates < k:
             raise ValueError(f"`candidates` is {candidates}; expected at least `k`, {k}")
         self.run = Path(run).expanduser()
-        from rrg_knowledge.run_embedding import Asked
-
-        self._asked = Asked.of(self.run, objective, matching)
+        self.objective = objective
+        self.matching = matching
         self.candidates = candidates
         self.k = k
         self.dedupe = dedupe
         self.trusted = trusted
+        self._kept: Path | None = None
         self._bench: Workbench | None = None
         self._embedding: RunEmbedding | None = None
         self._index: ReportIndex | None = None
 
+    def read_given(self) -> None:
+        """Look for the run and the names in it; raises RunError."""
+        self.artefacts()
+        _ = self._asked
+
+    def keep_given(self, folder: Path) -> None:
+        """Write the run's model."""
+        from rrgcore.excerpt import write_excerpt
+
+        write_excerpt(self._asked.run.folder, self._asked.checkpoint, folder)
+
+    def load_given(self, folder: Path) -> None:
+        """Ask that model from now on."""
+        self._kept = folder
+
     def artefacts(self) -> Sequence[Artefact]:
         """Return the run, with the studies that it was trained on."""
-        learned = read_provenance(self.run / ARTEFACTS / TRAINING)
+        learned = read_provenance((self._kept or self.run) / ARTEFACTS / TRAINING)
         return [Artefact(f"the run {self.run}", learned, self.trusted)]
 
     def equip(self, bench: Workbench) -> None:
@@ -106,7 +123,7 @@ class NearestByRun(Annotator, HoldsArtefacts):
         """Return whose space it is, and among how many."""
         among = f" among {len(self._index.entries):,} reports" if self._index else ""
         asked = self._asked
-        again = f", then {asked.matching} of {self.candidates}" if asked.matching else ""
+        again = f", then {self.matching} of {self.candidates}" if self.matching else ""
         return f"nearest_by_run {self.run.name} ({asked.objective}{again}){among}"
 
     def _find(self, study: Study) -> NearestReport:
@@ -114,12 +131,18 @@ class NearestByRun(Annotator, HoldsArtefacts):
             raise DataError(f"study '{study.id}' has no image to find a report by")
         image = self._model.encode(study, self._workbench.open)
         vector = self._model.embed_image(image)
-        if self._asked.matching is None:
+        if self.matching is None:
             return self._fitted.find(study, vector, count=self.k, dedupe=self.dedupe)
         best = self._fitted.rank(study, vector, count=self.candidates, dedupe=self.dedupe)
         odds = self._model.match(image, [entry.text for entry, _ in best])
         order = sorted(range(len(best)), key=lambda i: -round(odds[i], 6))
         return join_reports([best[i] for i in order[: self.k]])
+
+    @cached_property
+    def _asked(self) -> "Asked":
+        from rrg_knowledge.run_embedding import Asked
+
+        return Asked.of(self._kept or self.run, self.objective, self.matching)
 
     @property
     def _model(self) -> "RunEmbedding":

@@ -1,10 +1,9 @@
 """Training reports, found by vectors: never a study's own, nor its patient's."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Literal, final
+from typing import Final, Literal, final, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,6 +14,7 @@ from rrgcore.annotations import NearestReport
 from rrgcore.cleaning import is_empty
 from rrgcore.errors import DataError
 from rrgcore.files import write_json
+from rrgcore.json_text import parse_json
 from rrgcore.study import Study
 
 Measure = Literal["cosine", "l2"]
@@ -108,10 +108,21 @@ class ReportIndex:
     def load(cls, folder: Path) -> "ReportIndex":
         """Read what `save` wrote; raises DataError."""
         try:
-            about = json.loads((folder / REPORTS).read_text(encoding="utf-8"))
+            about = parse_json((folder / REPORTS).read_text(encoding="utf-8"))
             tensors = load_file(folder / VECTORS)
             entries = [Entry(**entry) for entry in about["reports"]]
-            return cls(entries, tensors["vectors"], tensors["rows"], about["measure"])
+            vectors, rows, measure = tensors["vectors"], tensors["rows"], about["measure"]
+            if (
+                measure not in get_args(Measure)
+                or (vectors.ndim, vectors.dtype.kind) != (2, "f")
+                or (rows.shape, rows.dtype.kind) != ((len(entries),), "i")
+                or ((rows < 0) | (rows >= len(vectors))).any()
+                or not all(
+                    isinstance(word, str) for each in entries for word in (each.id, each.text)
+                )
+            ):
+                raise ValueError("reports, rows and vectors do not fit")
+            return cls(entries, vectors, rows, measure)
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
             raise DataError(f"the index of reports in {folder} is damaged ({error})") from error
 

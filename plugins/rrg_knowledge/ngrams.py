@@ -1,12 +1,12 @@
 """The annotators `organ` and `literal`: the n-grams that go with a study's observations."""
 
-import hashlib
+import shutil
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final, final
 
-from rrg_knowledge.learned_elsewhere import given_provenance, read_provenance
+from rrg_knowledge.learned_elsewhere import digest_of, given_provenance, read_provenance
 from rrg_knowledge.ngrams_lists import Lists, count_by_length, read_lists, write_lists
 from rrg_knowledge.ngrams_mining import Method, mine_ngrams
 from rrg_knowledge.ngrams_pmi import observations
@@ -15,7 +15,7 @@ from rrgcore import __version__
 from rrgcore.annotations import Labels, NGrams
 from rrgcore.chest import NO_FINDING
 from rrgcore.cleaning import cleaner
-from rrgcore.provenance import LEARNED, Artefact
+from rrgcore.provenance import LEARNED, Artefact, Provenance
 from rrgcore.study import Study
 from rrgcore.supply import Annotator, HoldsArtefacts, Track, Workbench, untracked
 
@@ -76,16 +76,11 @@ class ObservationNGrams(Annotator, HoldsArtefacts):
         self.frequency = frequency
         self.cleaning = cleaning
         self.file = None if file is None else Path(file).expanduser()
-        self.learned_from = given_provenance(learned_from)
+        self.learned_from = learned_from
         self.trusted = trusted
         self._track: Track = untracked
         self._lists: Lists | None = None
         self._digest = ""
-        if self.file is not None:
-            self._lists = read_lists(self.file)
-            self._digest = hashlib.sha256(self.file.read_bytes()).hexdigest()[:12]
-            if self.file.name == MINED and learned_from is None:
-                self.learned_from = read_provenance(self.file.with_name(LEARNED))
 
     @property
     @abstractmethod
@@ -95,6 +90,7 @@ class ObservationNGrams(Annotator, HoldsArtefacts):
     @property
     def lists(self) -> Lists:
         """What was mined or read, whole: observations to their n-grams, best first."""
+        self.read_given()
         assert self._lists is not None, "n-grams are mined (fit) or loaded before they are used"
         return self._lists
 
@@ -102,7 +98,14 @@ class ObservationNGrams(Annotator, HoldsArtefacts):
         """Return the `file`."""
         if self.file is None:
             return ()
-        return (Artefact(f"the n-grams {self.file}", self.learned_from, self.trusted),)
+        return (Artefact(f"the n-grams {self.file}", self._provenance(), self.trusted),)
+
+    def read_given(self) -> None:
+        """Read the `file`, and what it was mined from; raises DataError."""
+        if self.file is not None and self._lists is None:
+            self._provenance()
+            self._lists = read_lists(self.file)
+            self._digest = digest_of(self.file)
 
     def equip(self, bench: Workbench) -> None:
         """Take what shows how far it is."""
@@ -125,12 +128,16 @@ class ObservationNGrams(Annotator, HoldsArtefacts):
         )
 
     def save(self, folder: Path) -> None:
-        """Write the lists as ORGan's JSON."""
-        write_lists(self.lists, folder / self._saved)
+        """Write the lists as ORGan's JSON; a `file` as it is."""
+        if self.file is not None and self.file.is_file():
+            shutil.copyfile(self.file, folder / GIVEN)
+        else:
+            write_lists(self.lists, folder / self._saved)
 
     def load(self, folder: Path) -> None:
         """Read the lists; raises DataError."""
-        self._lists = read_lists(folder / self._saved)
+        path = folder / self._saved
+        self._lists, self._digest = read_lists(path), digest_of(path)
 
     def annotate(self, studies: Iterable[Study]) -> Iterator[NGrams]:
         """Yield the n-grams of each study's labels."""
@@ -142,6 +149,7 @@ class ObservationNGrams(Annotator, HoldsArtefacts):
     def fingerprint(self) -> str:
         """Return the release and the options, or the file's name and what tells it from others."""
         if self.file is not None:
+            self.read_given()
             return f"{self.method}: top {self.top} of {self.file.name} (sha256 {self._digest})"
         frequency = "usual" if self.frequency is None else self.frequency
         return (
@@ -152,11 +160,17 @@ class ObservationNGrams(Annotator, HoldsArtefacts):
 
     def summary(self) -> Mapping[str, Mapping[str, float]]:
         """Return CmEAA's Table 5: pairs of observation and n-gram, and n-grams, by length."""
+        self.read_given()
         return count_by_length(self._lists or {})
 
     @property
     def _saved(self) -> str:
         return MINED if self.file is None else GIVEN
+
+    def _provenance(self) -> Provenance | None:
+        if self.learned_from is None and self.file is not None and self.file.name == MINED:
+            return read_provenance(self.file.with_name(LEARNED))
+        return given_provenance(self.learned_from)
 
     def _usable(self, ngrams: Sequence[str]) -> tuple[str, ...]:
         """Return the first of a list, stop words passed over before they are counted (ORGan)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rrgcore.errors import DataError
 from rrgcore.files import write_text
+from rrgcore.json_text import parse_json
 
 Lists = Mapping[str, tuple[str, ...]]
 """ "Edema_True" to its n-grams, best first; observations without any are left out."""
@@ -15,7 +16,7 @@ Lists = Mapping[str, tuple[str, ...]]
 def read_lists(path: Path) -> Lists:
     """Read `{"Edema_True": ["n-gram", …], …}`; raises DataError for a file that is not so."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DataError(f"there are no observation n-grams at {path}") from None
     except (OSError, ValueError) as error:

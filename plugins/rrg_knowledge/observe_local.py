@@ -45,9 +45,6 @@ class ObserveByLocalModel(Annotator, HoldsArtefacts):
         if max_new_tokens < 1:
             raise ValueError(f"`max_new_tokens` is {max_new_tokens}; expected at least 1")
         path = Path(model).expanduser()
-        local = model.startswith(("/", ".", "~")) or model.count("/") > 1
-        if local and not (path / "config.json").is_file():
-            raise WeightsError(f"there is no language model at {model} (it has no config.json)")
         self.model = str(path) if path.is_dir() else model
         self.max_new_tokens = max_new_tokens
         self.dtype = dtype
@@ -55,6 +52,14 @@ class ObserveByLocalModel(Annotator, HoldsArtefacts):
         self.questions = Questions(prompt=prompt, on_bad=on_bad, model=path.name)
         self._bench: Workbench | None = None
         self._loaded: tuple[Any, Any] | None = None
+
+    def read_given(self) -> None:
+        """Look for a model that is a folder; raises WeightsError."""
+        local = self.model.startswith(("/", ".", "~")) or self.model.count("/") > 1
+        if local and not (Path(self.model).expanduser() / "config.json").is_file():
+            raise WeightsError(
+                f"there is no language model at {self.model} (it has no config.json)"
+            )
 
     def artefacts(self) -> Sequence[Artefact]:
         """Return those of `on_bad`."""
@@ -125,8 +130,10 @@ class ObserveByLocalModel(Annotator, HoldsArtefacts):
 
             assert self._bench is not None, "an annotator is equipped before it works"
             try:
-                tokenizer = AutoTokenizer.from_pretrained(self.model)
-                model = AutoModelForCausalLM.from_pretrained(self.model, dtype=self.dtype)
+                tokenizer = AutoTokenizer.from_pretrained(self.model, trust_remote_code=False)
+                model = AutoModelForCausalLM.from_pretrained(
+                    self.model, dtype=self.dtype, trust_remote_code=False
+                )
             except (OSError, ValueError, ImportError) as error:
                 raise WeightsError(
                     f"the language model '{self.model}' cannot be read: {error}"

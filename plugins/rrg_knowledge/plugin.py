@@ -115,6 +115,6 @@ def rrg_components() -> Iterable[Component]:
             "annotator",
             "literal",
             "rrg_knowledge.ngrams:LiteralNGrams",
-            "the same by CmEAA's eq. 6 as it is printed: PMI of shares of reports",
+            "observation n-grams by CmEAA's eq. 6 as it is printed: PMI of shares of reports",
         ),
     ]

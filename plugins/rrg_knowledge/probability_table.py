@@ -1,7 +1,8 @@
 """Probabilities that a classifier gave elsewhere, from a table."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar, final
@@ -16,7 +17,7 @@ from rrg_knowledge.columns import (
     short,
     table_rows,
 )
-from rrg_knowledge.learned_elsewhere import given_provenance
+from rrg_knowledge.learned_elsewhere import given_provenance, keep_file, kept_file
 from rrgcore.annotations import Probabilities
 from rrgcore.errors import DataError
 from rrgcore.provenance import Artefact
@@ -60,37 +61,40 @@ class ProbabilityTable(Annotator, HoldsArtefacts):
                 "leave it away, or leave `id` away"
             )
         self.path = Path(path).expanduser()
-        self.learned_from = given_provenance(learned_from)
+        self.id = id
+        self.order: Order | None = order
+        self.learned_from = learned_from
         self.trusted = trusted
-        data = read_table(self.path, "probabilities")
-        self._digest = hashlib.sha256(data).hexdigest()[:12]
-        rows = table_rows(data, self.path)
-        first = next(rows)
-        if order is None:
-            columns, key, by_text = find_columns(first[1], self.path, id=id, report=None)
-            if by_text:
-                raise DataError(
-                    f"{self.path} has no column that names the study; say which one does: `id`. "
-                    f"Columns: {', '.join(first[1])}"
-                )
-        else:
-            columns, key = ordered_columns(first[1], order, self.path), 0
-            rows = chain([first], rows)
-        self._rows = self._load(rows, columns, key)
+        self._kept: Path | None = None
+
+    def read_given(self) -> None:
+        """Read the table, and what made it; raises DataError."""
+        self.artefacts()
+        _ = self._table
+
+    def keep_given(self, folder: Path) -> None:
+        """Copy the table."""
+        keep_file(self.path, folder)
+
+    def load_given(self, folder: Path) -> None:
+        """Read that copy from now on."""
+        self._kept = kept_file(self.path, folder)
 
     def artefacts(self) -> Sequence[Artefact]:
         """Return the table: made by something that was trained elsewhere."""
-        return [Artefact(f"the table {self.path}", self.learned_from, self.trusted)]
+        learned = given_provenance(self.learned_from)
+        return [Artefact(f"the table {self.path}", learned, self.trusted)]
 
     def annotate(self, studies: Iterable[Study]) -> Iterator[Probabilities]:
         """Yield the mean of each study's rows; raises DataError for those without, before any."""
         asked = list(studies)
-        found = [find_row(self._rows, study) for study in asked]
+        rows, _ = self._table
+        found = [find_row(rows, study) for study in asked]
         if missing := [study.id for study, row in zip(asked, found, strict=True) if row is None]:
             others = f" and {len(missing) - 1:,} more of {len(asked):,}" if missing[1:] else ""
             raise DataError(
                 f"{self.path} has no row for the study '{missing[0]}'{others}. It has "
-                f"{len(self._rows):,} studies, the first '{short(next(iter(self._rows), ''))}'"
+                f"{len(rows):,} studies, the first '{short(next(iter(rows), ''))}'"
             )
         for row in found:
             assert row is not None, "what is missing was refused above"
@@ -98,7 +102,26 @@ class ProbabilityTable(Annotator, HoldsArtefacts):
 
     def fingerprint(self) -> str:
         """Return the file's name and what tells its contents from others."""
-        return f"probability_table {self.path.name} (sha256 {self._digest})"
+        return f"probability_table {self.path.name} (sha256 {self._table[1]})"
+
+    @cached_property
+    def _table(self) -> tuple[dict[str, dict[str, float]], str]:
+        """The rows, and what tells the file from others."""
+        data = read_table(self._kept or self.path, "probabilities")
+        return self._parse(table_rows(data, self.path)), sha256(data).hexdigest()[:12]
+
+    def _parse(self, rows: Iterator[Row]) -> dict[str, dict[str, float]]:
+        first = next(rows)
+        if self.order is not None:
+            columns = ordered_columns(first[1], self.order, self.path)
+            return self._load(chain([first], rows), columns, 0)
+        columns, key, by_text = find_columns(first[1], self.path, id=self.id, report=None)
+        if by_text:
+            raise DataError(
+                f"{self.path} has no column that names the study; say which one does: `id`. "
+                f"Columns: {', '.join(first[1])}"
+            )
+        return self._load(rows, columns, key)
 
     def _load(
         self, rows: Iterable[Row], columns: Mapping[str, int], key: int

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -49,12 +50,15 @@ class RadGraphFile(Annotator):
         self.paths = [Path(each).expanduser() for each in given]
         if not self.paths:
             raise ValueError("`path` is an empty list; name RadGraph's file or files")
-        for each in self.paths:
-            if not each.is_file():
-                raise DataError(f"there is no file of RadGraph's at {each}")
         self.by = by
         self.punctuation: Punctuation = punctuation
         self._known: _Documents | None = None
+
+    def read_given(self) -> None:
+        """Look for the files; raises DataError."""
+        for each in self.paths:
+            if not each.is_file():
+                raise DataError(f"there is no file of RadGraph's at {each}")
 
     def annotate(self, studies: Iterable[Study]) -> Iterator[RadGraph]:
         """Yield each study's document; raises DataError naming those without one, before any."""
@@ -96,6 +100,7 @@ class RadGraphFile(Annotator):
 
     def _documents(self) -> "_Documents":
         if self._known is None:
+            self.read_given()
             self._known = _Documents()
             for path in self.paths:
                 self._known.read(path, None if self.by == "id" else self.punctuation)
@@ -184,17 +189,22 @@ def _members(text: str, path: Path) -> Iterator[tuple[str, Any, int, int]]:
     try:
         at = skip(0, "{") + 1
         at = skip(at, '"}')
-        while text[at] != "}":
+        while not text.startswith("}", at):
             name, at = decoder.raw_decode(text, skip(at, '"'))
             start = skip(skip(at, ":") + 1, "{")
             document, at = decoder.raw_decode(text, start)
             yield name, document, start, at
             at = skip(at, ",}")
-            at += text[at] == ","
+            at += text.startswith(",", at)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path} is no file of RadGraph's: {error.msg} (line {error.lineno}); expected "
             '{"name": {"text": …, "entities": {…}}, …}'
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise DataError(
+            f"{path} is no file of RadGraph's: it is nested too deeply, or has a number of too "
+            "many digits"
         ) from error
 
 
@@ -207,7 +217,7 @@ def _read(path: Path) -> tuple[str, str]:
         return data.decode("utf-8-sig"), hashlib.sha256(data).hexdigest()[:12]
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 

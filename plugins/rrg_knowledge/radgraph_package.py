@@ -46,7 +46,6 @@ class RadGraphPackage(Annotator):
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; expected a positive number")
-        find_interpreter(python)
         self.python = python
         self.model_type = model_type
         self.batch_size = batch_size
@@ -54,6 +53,10 @@ class RadGraphPackage(Annotator):
         self.cache = None if cache is None else Path(cache).expanduser()
         self._track: Callable[[Iterable[Any], str, int], Iterator[Any]] = untracked
         self._read: dict[str, Any] | None = None
+
+    def read_given(self) -> None:
+        """Look for the interpreter; raises DataError."""
+        find_interpreter(self.python)
 
     def equip(self, bench: Workbench) -> None:
         """Take what shows progress."""

@@ -43,6 +43,11 @@ class Asked:
             matching = _named(run, matching, Matches, "matching")
         return cls(run, name, matching, _last_stage(run, name))
 
+    @property
+    def checkpoint(self) -> str:
+        """The best of that stage."""
+        return f"{self.stage}/best"
+
 
 @final
 class RunEmbedding:
@@ -50,7 +55,7 @@ class RunEmbedding:
 
     def __init__(self, asked: Asked, device: str) -> None:
         with torch.random.fork_rng(devices=[]):  # first values are drawn, and overwritten at once
-            model = asked.run.model(f"{asked.stage}/best").to(device)
+            model = asked.run.model(asked.checkpoint).to(device)
         self._model = model
         self._embeds = cast(Embeds, model.objectives[asked.objective])
         matching = asked.matching

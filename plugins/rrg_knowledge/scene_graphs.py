@@ -1,8 +1,8 @@
 """Boxes of anatomy from Chest ImaGenome's silver scene graphs."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final, final
 from zipfile import BadZipFile, ZipFile
@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from rrgcore.annotations import Box, Boxes
 from rrgcore.errors import DataError
+from rrgcore.json_text import parse_json
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Annotator, Workbench
 
@@ -56,9 +57,16 @@ class SceneGraphs(Annotator):
 
     def __init__(self, *, path: str) -> None:
         self.path = Path(path).expanduser()
-        self._graphs = _open(self.path)
         self._bench: Workbench | None = None
         self._confirmed = 0
+
+    def read_given(self) -> None:
+        """Look for the graphs; raises DataError."""
+        _ = self._graphs
+
+    @cached_property
+    def _graphs(self) -> "_Folder | _Zip":
+        return _open(self.path)
 
     def equip(self, bench: Workbench) -> None:
         """Take what opens images."""
@@ -84,7 +92,7 @@ class SceneGraphs(Annotator):
 
     def _parse(self, text: bytes, place: str, image: ImageRef) -> tuple[Box, ...]:
         try:
-            objects = json.loads(text)["objects"]
+            objects = parse_json(text)["objects"]
             names = [str(each["bbox_name"]).strip().lower() for each in objects]
             padded, original = (_edges(objects, prefix) for prefix in ("", "original_"))
         except (ValueError, KeyError, TypeError) as error:

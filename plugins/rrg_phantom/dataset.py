@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, cast, final
+from typing import Any, ClassVar, Final, cast, final
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,6 +18,9 @@ from .lateral import render_lateral
 from .patient import Patient, sample_patient
 from .render import render_frontal
 from .sample import sample_findings
+
+MOST: Final = 1_000_000
+"""Studies of a split: each has its report written before any is used."""
 
 
 @final
@@ -54,6 +57,8 @@ class PhantomDataset(Dataset):
         for split, count in self.sizes.items():
             if count < 0:
                 raise ValueError(f"`{split}` is {count}; expected a number of studies, at least 0")
+            if count > MOST:
+                raise ValueError(f"`{split}` is {count}; expected at most {MOST:,} studies")
         self.seed = seed
         self.normal = normal
         self.lateral = lateral

@@ -663,7 +663,7 @@ class LogsItsGraph(AlignmentObjective):
 
     def forward(self, features: Features, prepared: Any = None) -> ObjectiveOutput:
         loss = features.decoded.loss
-        return ObjectiveOutput(loss, features.decoded.count, {"half": loss / 2})
+        return ObjectiveOutput(loss, torch.tensor(len(features.batch)), {"half": loss / 2})
 
 
 class CountsNothing(AlignmentObjective):
@@ -673,11 +673,18 @@ class CountsNothing(AlignmentObjective):
         return ObjectiveOutput(features.decoded.loss, torch.tensor(0))
 
 
+class MeansOverWords(AlignmentObjective):
+    """A mean over words that says it is one over studies."""
+
+    def forward(self, features: Features, prepared: Any = None) -> ObjectiveOutput:
+        return ObjectiveOutput(features.decoded.loss, features.decoded.count)
+
+
 class Explodes(AlignmentObjective):
     """An infinite loss."""
 
     def forward(self, features: Features, prepared: Any = None) -> ObjectiveOutput:
-        return ObjectiveOutput(features.decoded.loss / 0, features.decoded.count)
+        return ObjectiveOutput(features.decoded.loss / 0, torch.tensor(len(features.batch)))
 
 
 class WantsAnUnknownSlot(AlignmentObjective):
@@ -686,7 +693,7 @@ class WantsAnUnknownSlot(AlignmentObjective):
     requires: ClassVar[Mapping[str, type]] = {"critic": Adapter}
 
     def forward(self, features: Features, prepared: Any = None) -> ObjectiveOutput:
-        return ObjectiveOutput(features.decoded.loss, features.decoded.count)
+        return ObjectiveOutput(features.decoded.loss, torch.tensor(len(features.batch)))
 
 
 class KeepsCount(AlignmentObjective):
@@ -703,7 +710,7 @@ class KeepsCount(AlignmentObjective):
         self.calls = state
 
     def forward(self, features: Features, prepared: Any = None) -> ObjectiveOutput:
-        return ObjectiveOutput(features.decoded.loss, features.decoded.count)
+        return ObjectiveOutput(features.decoded.loss, torch.tensor(len(features.batch)))
 
 
 class Special:
@@ -716,7 +723,7 @@ class WantsASpecialAdapter(AlignmentObjective):
     requires: ClassVar[Mapping[str, type]] = {"adapter": Special}
 
     def forward(self, features: Features, prepared: Any = None) -> ObjectiveOutput:
-        return ObjectiveOutput(features.decoded.loss, features.decoded.count)
+        return ObjectiveOutput(features.decoded.loss, torch.tensor(len(features.batch)))
 
 
 class SpecialAdapter(FakeAdapter, Special):
@@ -734,7 +741,7 @@ class ForgetsWhatItsMaskingReads(AlignmentObjective, Prepares[int]):
         return len(studies)
 
     def forward(self, features: Features, prepared: Any = None) -> ObjectiveOutput:
-        return ObjectiveOutput(features.decoded.loss, features.decoded.count)
+        return ObjectiveOutput(features.decoded.loss, torch.tensor(len(features.batch)))
 
 
 @pytest.mark.parametrize(
@@ -743,6 +750,7 @@ class ForgetsWhatItsMaskingReads(AlignmentObjective, Prepares[int]):
         (TeachesNothing, "teaches the model nothing"),
         (LogsItsGraph, "the log 'half' carries a gradient"),
         (CountsNothing, "the count is 0"),
+        (MeansOverWords, "return there what the loss is a mean over"),
         (Explodes, "the loss is not finite"),
         (WantsAnUnknownSlot, "`requires` names the slot 'critic'; a model has encoder, adapter"),
         (

@@ -17,14 +17,13 @@ from rrgcore.checkpoint import (
     fingerprint_of,
     link_folder,
     load_model,
-    load_optimizer,
     load_part,
     save_model,
-    save_optimizer,
 )
 from rrgcore.errors import RunError
 from rrgcore.files import read_json, settle, write_text, written_whole
 from rrgcore.interfaces import Pretrained
+from rrgcore.optimizer_state import load_optimizer, save_optimizer
 from rrgcore.plugins import Discovered
 from rrgcore.pretrained import left_out
 from rrgcore.session import Run
@@ -173,7 +172,7 @@ def test_an_optimizer_is_read_back_with_its_plain_values(tmp_path: Path) -> None
     one, other = an_optimizer(), an_optimizer()
     one.step()
     plain = json.loads(json.dumps(save_optimizer(tmp_path, one.state_dict())))
-    other.load_state_dict(load_optimizer(tmp_path, plain))
+    load_optimizer(tmp_path, plain, other, said_by=tmp_path / "state.json")
 
     one.step(), other.step()
     for mine, theirs in zip(
@@ -248,7 +247,7 @@ def test_a_text_is_on_the_disk_before_it_takes_its_name(
 
     write_text(tmp_path / "run.json", "{}\n")
 
-    assert done == ["fsync", "replace"]
+    assert done == ["fsync", "replace", "fsync"]  # and that it has the name, at the end
     assert (tmp_path / "run.json").read_text() == "{}\n"
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrgcore.cleaning import CLEANERS, clean, cleaner, is_empty
+from rrgcore.cleaning import CLEANERS, clean, cleaner, digest_of, is_empty
 from rrgcore.errors import DataError
 
 
@@ -91,6 +91,21 @@ def test_lossless_makes_single_spaced_lower_case_sentences(report: str):
 def test_lossless_loses_no_letter(report: str):
     letters = [character for character in report.lower() if character.isalpha()]
     assert [c for c in clean(report, "lossless") if c.isalpha()] == letters
+
+
+def test_a_rule_that_does_something_else_has_another_digest(monkeypatch: pytest.MonkeyPatch):
+    before = {rule: digest_of(rule) for rule in CLEANERS}
+    others = {"r2gengpt-iu"}  # which is r2gen-iu by another name
+    assert len(set(before.values())) == len(CLEANERS) - len(others)
+
+    for rule, clean_by in CLEANERS.items():
+        for mark in ".,:/-_'(0123456789":
+            wrong = {**CLEANERS, rule: lambda text, m=mark, c=clean_by: c(text.replace(m, " "))}
+            monkeypatch.setattr("rrgcore.cleaning.CLEANERS", wrong)
+            same = clean("a.b,c:d/e-f_g'h(i 3.5 T11. 2. 7 0 4 6 8 9", rule) == clean_by(
+                "a.b,c:d/e-f_g'h(i 3.5 T11. 2. 7 0 4 6 8 9"
+            )
+            assert same or digest_of(rule) != before[rule], (rule, mark)
 
 
 def test_none_changes_nothing():

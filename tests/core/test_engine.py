@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from rrgcore import load_recipe
 from rrgcore.data import Loader
-from rrgcore.engine import NonFiniteLoss, Position, Step, check_norm, steps, total_steps
+from rrgcore.engine import Position, Step, steps, total_steps
+from rrgcore.faults.nonfinite import NonFiniteLoss
 from rrgcore.job import make_accelerator
+from rrgcore.model import ALONE
 from rrgcore.optim import Schedule
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered
@@ -38,14 +40,19 @@ class Line(nn.Module):
         self.draws: list[float] = []
         self.followed = 0
 
-    def forward(self, batch: Batch, weights: Mapping[str, float]) -> Losses:
+    def counts(self, batch: Batch, weights: Mapping[str, float]) -> dict[str, int]:
+        return {"fit": len(batch)}
+
+    def forward(
+        self, batch: Batch, weights: Mapping[str, float], shares: Mapping[str, float] = ALONE
+    ) -> Losses:
         self.seen.append(batch.ids)
         self.draws.append(float(self.noise(torch.ones(64)).sum()))
         brightness = batch.images.mean((1, 2, 3, 4))
         loss = ((self.slope * brightness - 3) ** 2).mean()
         logs: dict[str, Tensor] = {"brightness": brightness.mean()}
         output = ObjectiveOutput(loss, torch.tensor(len(batch)), logs)
-        return Losses(weights["fit"] * loss, {"fit": output})
+        return Losses(weights["fit"] * shares.get("fit", 1.0) * loss, {"fit": output})
 
     def after_step(self, weights: Mapping[str, float]) -> None:
         self.followed += 1
@@ -114,6 +121,26 @@ def test_two_batches_accumulated_are_one_of_twice_the_size(
     assert accumulated.slope.item() != 1
 
 
+def test_batches_of_a_step_weigh_as_much_as_is_counted_in_them(
+    accelerator: Accelerator, small: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mean over nine words and one over a single word are no two halves."""
+    counts = iter([9, 1])
+    shares: list[float] = []
+    forward = Line.forward
+
+    def noting(
+        self: Line, batch: Batch, weights: Mapping[str, float], share: Mapping[str, float] = ALONE
+    ) -> Losses:
+        shares.append(share["fit"])
+        return forward(self, batch, weights, share)
+
+    monkeypatch.setattr(Line, "forward", noting)
+    monkeypatch.setattr(Line, "counts", lambda self, batch, weights: {"fit": next(counts)})
+    train(a_stage(steps=1, accumulate=2), small, accelerator)
+    assert shares == [0.9, 0.1]
+
+
 def test_the_last_step_of_an_epoch_averages_over_what_is_left(
     accelerator: Accelerator, small: Loader
 ) -> None:
@@ -148,8 +175,10 @@ def test_a_log_is_a_mean_over_what_was_counted_and_a_loss_one_over_batches(
     counted = iter([(3, 1 / 3), (1, 1.0), (0, 0.0), (0, 0.0), (0, 0.0)])
     forward = Line.forward
 
-    def counting(self: Line, batch: Batch, weights: Mapping[str, float]) -> Losses:
-        losses = forward(self, batch, weights)
+    def counting(
+        self: Line, batch: Batch, weights: Mapping[str, float], shares: Mapping[str, float] = ALONE
+    ) -> Losses:
+        losses = forward(self, batch, weights, shares)
         count, accuracy = next(counted)
         logs = {"accuracy": torch.tensor(accuracy)}
         output = replace(losses.outputs["fit"], count=torch.tensor(count), logs=logs)
@@ -305,8 +334,10 @@ def test_a_batch_in_the_middle_of_a_step_is_named_too(
     first = next(small.epoch(0)).ids
     forward = Line.forward
 
-    def poisoned(self: Line, batch: Batch, weights: Mapping[str, float]) -> Losses:
-        losses = forward(self, batch, weights)
+    def poisoned(
+        self: Line, batch: Batch, weights: Mapping[str, float], shares: Mapping[str, float] = ALONE
+    ) -> Losses:
+        losses = forward(self, batch, weights, shares)
         if batch.ids != first:
             return losses
         broken = replace(losses.outputs["fit"], loss=losses.total * torch.nan)
@@ -317,8 +348,17 @@ def test_a_batch_in_the_middle_of_a_step_is_named_too(
         train(a_stage(accumulate=3), small, accelerator)
 
 
-@pytest.mark.parametrize("norm", [float("nan"), float("inf")])
-def test_a_gradient_that_is_no_number_names_the_studies(norm: float, small: Loader) -> None:
-    batch = next(small.epoch(0))
-    with pytest.raises(NonFiniteLoss, match=f"norm is {norm} on these studies: {batch.ids[0]}"):
-        check_norm(norm, [batch])
+@pytest.mark.parametrize("slope", [float("nan"), float("inf")])
+def test_a_gradient_that_is_no_number_names_the_studies_of_the_whole_step(
+    slope: float, accelerator: Accelerator, small: Loader
+) -> None:
+    model = Line()
+    model.slope.register_hook(lambda gradient: gradient * 0 + slope)
+    studies = ", ".join(id for batch in list(small.epoch(0))[:2] for id in batch.ids)
+    with pytest.raises(
+        NonFiniteLoss,
+        match=rf"norm is {slope} on these studies: {studies} \(stage s, epoch 1, step 1\)$",
+    ):
+        train(a_stage(accumulate=2), small, accelerator, model=model)
+
+    assert model.slope.item() == 1

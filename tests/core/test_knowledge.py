@@ -4,7 +4,7 @@ predicted.
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar
@@ -189,6 +189,30 @@ def test_who_evaluates_a_run_loads_what_was_learned(run: Run, found: Discovered)
     assert [p.prediction for p in again.predictions] == [p.prediction for p in run.predictions]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace('"Edema": 0', '"Edema": -1').replace('"Edema": 1', '"Edema": 0'),
+        lambda text: text.replace("sum", "som"),
+        lambda text: text[:-9] + "\n",
+        lambda text: "[]\n",
+        lambda text: "[" * 100_000,
+        lambda text: text.replace("Edema", "Ed\udcff"),
+    ],
+)
+def test_what_was_said_and_is_not_as_it_was_is_refused(
+    damage: Callable[[str], str], run: Run, found: Discovered, tmp_path: Path
+):
+    copy = shutil.copytree(run.path, tmp_path / "run")
+    path = copy / "artefacts/labels/test-blind.jsonl"
+    path.write_bytes(damage(path.read_text()).encode(errors="surrogateescape"))
+    with pytest.raises(RunError, match=r"labels/test-blind\.jsonl is damaged .*: remove it, and"):
+        load_run(copy, plugins=found).evaluate("test")
+    path.unlink()
+    again = load_run(copy, plugins=found).evaluate("test")
+    assert json.loads(json.dumps(again.to_json())) == run.scores
+
+
 def test_prediction_needs_nothing_but_the_run_folder(run: Run, found: Discovered, tmp_path: Path):
     fits.clear()
     for name in ("a.png", "b.jpg"):
@@ -210,7 +234,7 @@ def test_a_run_whose_artefacts_are_gone_learns_nothing_again_in_silence(
     Image.fromarray(np.full((40, 30), 90, np.uint8)).save(image)
     copied = load_run(tmp_path / "run", plugins=found)
     for ask in (lambda: copied.evaluate("test"), lambda: copied.predict([image])):
-        with pytest.raises(RunError, match="does not hold what Brightness learned, which makes"):
+        with pytest.raises(RunError, match="artefacts/probabilities is gone since the checkpoint"):
             ask()
     assert not fits
 

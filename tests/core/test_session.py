@@ -13,6 +13,7 @@ import rrgcore
 from rrgcore import load_recipe, load_run
 from rrgcore.errors import RecipeError, RunError, UserError
 from rrgcore.folder import RunFolder
+from rrgcore.manifest import Manifest
 from rrgcore.plugins import Discovered
 from rrgcore.resume import changed_versions
 from rrgcore.session import Run
@@ -34,11 +35,12 @@ def test_a_finished_run_folder_is_complete(finished: Run) -> None:
         f"checkpoints/{stage}/{which}/{name}"
         for stage in ("align", "generate")
         for which in ("best", "last")
-        for name in ("model.safetensors", "state.json")
+        for name in ("manifest.json", "model.safetensors", "state.json")
     }
     assert files == checkpoints | {
         "checkpoints/align/last/optimizer.safetensors",
         "checkpoints/generate/last/optimizer.safetensors",
+        "checkpoints/best/manifest.json",
         "checkpoints/best/model.safetensors",
         "checkpoints/best/state.json",
         "tokenizers/words/words.json",
@@ -133,8 +135,10 @@ def test_pixels_are_normalised_as_in_training_wherever_the_run_is_loaded(
 ) -> None:
     """The published weights that said how need not be on the machine that uses the run."""
     copy = shutil.copytree(finished.path, tmp_path / "copy")
+    pixels = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 2.0, 3.0]}
     folder = RunFolder(copy)
-    folder.update(pixels={"mean": [0.1, 0.2, 0.3], "std": [1.0, 2.0, 3.0]})
+    folder.update(pixels=pixels)
+    Manifest.of(folder, rules=()).write(folder.best)
 
     encoder = load_run(copy, plugins=plugins).model().parts.encoder
 
@@ -148,7 +152,7 @@ def test_evaluating_in_python_gives_the_scores_of_the_run(finished: Run) -> None
 
 
 def test_a_checkpoint_that_there_is_not_is_named(finished: Run) -> None:
-    with pytest.raises(RunError, match=r"algin/last/model.safetensors is not there"):
+    with pytest.raises(RunError, match=r"algin/last is not there"):
         finished.model("algin/last")
 
 
@@ -306,7 +310,8 @@ def test_of_versions_that_are_the_same_nothing_is_said(finished: Run) -> None:
 def test_a_run_that_was_killed_before_it_saved_its_tokenizers_saves_them_when_it_goes_on(
     begun: RunFolder, plugins: Discovered
 ) -> None:
-    shutil.rmtree(begun.path / "tokenizers")
+    for name in ("tokenizers", "checkpoints"):
+        shutil.rmtree(begun.path / name)
     record = begun.record
     del record["tokenizers"]
     (begun.path / "run.json").write_text(json.dumps(record))

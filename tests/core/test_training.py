@@ -16,7 +16,8 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from rrgcore import load_recipe
-from rrgcore.engine import NonFiniteLoss, Step
+from rrgcore.engine import Step
+from rrgcore.faults.nonfinite import NonFiniteLoss
 from rrgcore.folder import RunFolder
 from rrgcore.job import make_accelerator
 from rrgcore.plan import Plan
@@ -298,7 +299,7 @@ def test_a_signal_stops_a_process_where_it_can_go_on(
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
 
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert err == ""
     assert "to go on: rrg run" in out
     load_recipe(TINY, plugins=plugins).run(tmp_path / "run")

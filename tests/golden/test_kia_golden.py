@@ -382,7 +382,9 @@ def test_irm_loss(golden: Golden) -> None:
     text = TableText(tokens=logits[:, None])
     irm = ImageReportMatching(text_dim=2, tokenizer=text.tokenizer).double()
     irm.head = identity(2)
-    features = Features(make_parts(TinyEncoder().double(), text), blank_batch(rows, size=4))
+    parts = make_parts(TinyEncoder().double(), text)
+    irm.bind(parts)
+    features = Features(parts, blank_batch(rows, size=4))
     studies = [make_study(str(i), f"report {i}") for i in range(rows)]
     output = irm(features, irm.prepare(studies, make_rngs(rows)))
     close(output.loss, case["expected"]["cross_entropy_mean (ALBEF/BLIP)"])
@@ -407,7 +409,7 @@ def test_irm_hard_negatives(golden: Golden) -> None:
             space=space,
             temperature=case["inputs"]["tau"],
         ).double()
-        similarity = irm.similarity(Features(parts, blank_batch(rows)))
+        similarity, _ = irm.similarity(Features(parts, blank_batch(rows)))
         return negative_weights(similarity, own), negative_weights(similarity.mT, own)
 
     expected = case["expected"]

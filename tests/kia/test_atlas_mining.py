@@ -162,4 +162,4 @@ def test_an_atlas_that_does_not_say_is_refused_unless_it_is_trusted(tmp_path: Pa
     data["learned_from"] = "everybody"
     path.write_text(json.dumps(data))
     with pytest.raises(DataError, match=r"atlas.json is not an atlas .*not a record of what"):
-        AnatomyMasking(atlas=str(path))
+        AnatomyMasking(atlas=str(path)).read_given()

@@ -235,7 +235,7 @@ from rrg_kia.projections import Projections
 rank, file = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method="file://" + file, rank=rank, world_size=2)
 irc = ImageReportContrast(space=Projections(image_dim=2, text_dim=2, dim=2), queue=4)
-from rrg_kia.ranks import gather_rows
+from rrgcore.processes import gather_rows
 ids = torch.arange(1 + 2 * rank) + 10 * rank
 rows = ids[:, None].expand(-1, 2).float()
 irc._enqueue(gather_rows(rows), gather_rows(rows), gather_rows(ids))

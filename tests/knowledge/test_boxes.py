@@ -215,16 +215,16 @@ def test_a_folder_without_graphs_is_refused(tmp_path: Path):
     with pytest.raises(
         DataError, match=r"holds no \*_SceneGraph.json. Chest ImaGenome has them in"
     ):
-        SceneGraphs(path=str(tmp_path))
+        SceneGraphs(path=str(tmp_path)).read_given()
     with pytest.raises(DataError, match=r"does not exist: expected a folder of \*_SceneGraph.json"):
-        SceneGraphs(path=str(tmp_path / "nowhere"))
+        SceneGraphs(path=str(tmp_path / "nowhere")).read_given()
     with ZipFile(tmp_path / "empty.zip", "w"):
         pass
     with pytest.raises(DataError, match=r"empty.zip holds no \*_SceneGraph.json"):
-        SceneGraphs(path=str(tmp_path / "empty.zip"))
+        SceneGraphs(path=str(tmp_path / "empty.zip")).read_given()
     (tmp_path / "none.zip").write_text("PK")
     with pytest.raises(DataError, match="is no zip file that can be read"):
-        SceneGraphs(path=str(tmp_path / "none.zip"))
+        SceneGraphs(path=str(tmp_path / "none.zip")).read_given()
 
 
 # ---- tables ---------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ def test_a_table_that_is_not_so_is_refused(
     tmp_path: Path, head: Sequence[str], row: Sequence[str], said: str
 ):
     with pytest.raises(DataError) as refused:
-        table(tmp_path, head, row)
+        table(tmp_path, head, row).read_given()
     assert said in str(refused.value)
     assert "boxes.csv" in str(refused.value)
 
@@ -338,9 +338,9 @@ def test_a_column_that_is_said_and_not_there_is_named(tmp_path: Path):
     with pytest.raises(
         DataError, match=r"no column 'bbox_nane' \(name\). Did you mean 'bbox_name'"
     ):
-        table(tmp_path, HEAD, row, name="bbox_nane")
+        table(tmp_path, HEAD, row, name="bbox_nane").read_given()
     with pytest.raises(DataError, match="'nam' is nothing a column can mean"):
-        table(tmp_path, HEAD, row, nam="x")
+        table(tmp_path, HEAD, row, nam="x").read_given()
     sized = (*row, "10", "10")
     source = table(tmp_path, SIZED, sized, width=None, height=None)
     assert boxes_of(source, study("a.png"))[0].images[0][0].x2 == 1.0

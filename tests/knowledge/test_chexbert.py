@@ -159,7 +159,7 @@ def refusal(weights: Path | str, tokenizer: str, **options: Any) -> str:
     with pytest.raises(WeightsError) as raised:
         CheXbertLabeler(
             weights=str(weights), tokenizer=tokenizer, **{"heads": 4, "device": "cpu", **options}
-        )
+        ).read_given()
     return str(raised.value)
 
 

@@ -218,7 +218,7 @@ def test_it_says_what_it_was_fitted_to_even_where_it_is_saved_again(saved: Path,
 
 def test_what_is_no_classifier_or_a_damaged_one_is_refused(saved: Path, tmp_path: Path):
     with pytest.raises(DataError, match=r"no classifier is saved in .*artefacts/probabilities"):
-        classifier(saved=str(tmp_path))
+        classifier(saved=str(tmp_path)).read_given()
     about = json.loads((saved / "classifier.json").read_text())
     (tmp_path / "classifier.json").write_text(json.dumps(about))
     with pytest.raises(DataError, match="is damaged"):
@@ -313,7 +313,7 @@ def test_a_transformer_of_one_image_size_is_built_for_ours(tmp_path: Path):
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: str):
     with pytest.raises(ValueError) as error:
-        classifier(**options)
+        classifier(**options).read_given()
     assert sentence in str(error.value)
 
 

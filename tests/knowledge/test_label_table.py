@@ -105,7 +105,7 @@ def test_what_is_found_by_its_text_was_made_from_reports(path: Path) -> None:
     table = LabelTable(path=str(path))
     assert (table.from_report, table.by_id) == (True, False)
     with pytest.raises(ValueError, match="its labels were made from reports"):
-        LabelTable(path=str(path), made_from="images")
+        LabelTable(path=str(path), made_from="images").read_given()
 
 
 def test_a_compressed_table_of_mimic_cxr_is_read(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def refusal(path: Path, *rows: Sequence[str], **options: str) -> str:
     if rows:
         write_rows(path, *rows)
     with pytest.raises((DataError, ValueError)) as raised:
-        LabelTable(path=str(path), **options)  # type: ignore[arg-type]
+        LabelTable(path=str(path), **options).read_given()  # type: ignore[arg-type]
     return str(raised.value)
 
 

@@ -178,16 +178,16 @@ def test_a_study_without_a_row_is_named(matrices: dict[str, str]):
 def test_a_matrix_that_does_not_fit_is_refused(matrices: dict[str, str], tmp_path: Path):
     (tmp_path / "short.txt").write_text("new\n")
     with pytest.raises(DataError, match=r"has 3 rows, and .*short\.txt 1 ids"):
-        NearestByMatrix(**{**matrices, "image_ids": str(tmp_path / "short.txt")})
+        NearestByMatrix(**{**matrices, "image_ids": str(tmp_path / "short.txt")}).read_given()
     np.save(tmp_path / "narrow.npy", np.ones((3, 2)))
     with pytest.raises(DataError, match=r"has rows of 2 numbers, .* of 6"):
-        NearestByMatrix(**{**matrices, "images": str(tmp_path / "narrow.npy")})
+        NearestByMatrix(**{**matrices, "images": str(tmp_path / "narrow.npy")}).read_given()
     np.save(tmp_path / "odd.npy", np.full((3, 6), np.nan))
     with pytest.raises(DataError, match="not finite"):
-        NearestByMatrix(**{**matrices, "images": str(tmp_path / "odd.npy")})
+        NearestByMatrix(**{**matrices, "images": str(tmp_path / "odd.npy")}).read_given()
     np.save(tmp_path / "pickled.npy", np.array([{"a": 1}], dtype=object))
     with pytest.raises(DataError, match="cannot be read"):
-        NearestByMatrix(**{**matrices, "images": str(tmp_path / "pickled.npy")})
+        NearestByMatrix(**{**matrices, "images": str(tmp_path / "pickled.npy")}).read_given()
 
 
 def test_embeddings_say_what_they_were_learned_from(matrices: dict[str, str], tmp_path: Path):
@@ -256,11 +256,11 @@ def test_a_matching_objective_ranks_the_candidates_again(run: Path):
 
 def test_a_run_without_what_is_asked_for_says_what_it_has(run: Path):
     with pytest.raises(RunError, match=r"no objective of that name that is Embeds.*irc"):
-        NearestByRun(run=str(run), objective="irk")
+        NearestByRun(run=str(run), objective="irk").read_given()
     with pytest.raises(RunError, match=r"`matching: irc`.*Those that are: irm"):
-        NearestByRun(run=str(run), matching="irc")
+        NearestByRun(run=str(run), matching="irc").read_given()
     with pytest.raises(RunError, match="is not a run folder"):
-        NearestByRun(run=str(run / "artefacts"))
+        NearestByRun(run=str(run / "artefacts")).read_given()
 
 
 def test_a_run_says_which_studies_it_was_trained_on(run: Path):

@@ -143,12 +143,12 @@ def test_lists_from_a_file_are_not_saved_as_if_the_run_had_mined_them(tmp_path: 
 )
 def test_a_file_of_another_form_is_refused(tmp_path: Path, lists: Any, told: str) -> None:
     with pytest.raises(DataError, match=told):
-        OrganNGrams(file=str(write(tmp_path, lists=lists)))
+        OrganNGrams(file=str(write(tmp_path, lists=lists))).read_given()
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no observation n-grams at .*absent\.json"):
-        OrganNGrams(file=str(tmp_path / "absent.json"))
+        OrganNGrams(file=str(tmp_path / "absent.json")).read_given()
 
 
 # ---- options and tables -----------------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_an_answer_that_is_cut_off_is_unreadable(chat: str):
 
 def test_a_model_that_is_not_there_is_missed(tmp_path: Path, chat: str):
     with pytest.raises(WeightsError, match="there is no language model at"):
-        ObserveByLocalModel(model=str(tmp_path / "none"))
+        ObserveByLocalModel(model=str(tmp_path / "none")).read_given()
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(WeightsError, match="cannot be read"):
         label([asked()], model=str(tmp_path))

@@ -44,7 +44,7 @@ def test_without_a_header_the_order_is_named(order, path: Path):
 def test_a_row_of_numbers_is_no_header(path: Path):
     write_rows(path, ["a", *(f"{p:.1e}" for p in P.values())])
     with pytest.raises(DataError, match=r"has no header.*`order`, one of"):
-        ProbabilityTable(path=str(path))
+        ProbabilityTable(path=str(path)).read_given()
 
 
 def test_the_rows_of_a_study_are_averaged(path: Path):
@@ -64,7 +64,7 @@ def test_a_study_of_mimic_cxr_is_found_by_its_number(path: Path):
 def test_what_is_no_probability_is_refused_by_its_line(cell: str, path: Path):
     write_rows(path, ["id", "Edema"], ["a", "0.1"], ["b", cell])
     with pytest.raises(DataError, match=rf"probabilities\.csv, line 3: '{cell}' for Edema"):
-        ProbabilityTable(path=str(path))
+        ProbabilityTable(path=str(path)).read_given()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_is_no_probability_is_refused_by_its_line(cell: str, path: Path):
 def test_a_header_that_cannot_be_read_is_refused(header: list[str], sentence: str, path: Path):
     write_rows(path, header, ["x"] * len(header))
     with pytest.raises(DataError) as error:
-        ProbabilityTable(path=str(path))
+        ProbabilityTable(path=str(path)).read_given()
     assert sentence in str(error.value)
 
 
@@ -92,7 +92,7 @@ def test_studies_without_a_row_are_named(path: Path):
     with pytest.raises(DataError, match="no row for the study 'b' and 1 more of 3"):
         ask(ProbabilityTable(path=str(path)), "a", "b", "c")
     with pytest.raises(DataError, match="there is no table of probabilities at"):
-        ProbabilityTable(path=f"{path}.not")
+        ProbabilityTable(path=f"{path}.not").read_given()
 
 
 def test_it_says_what_the_classifier_was_trained_on_where_it_is_told(path: Path):
@@ -107,9 +107,9 @@ def test_it_says_what_the_classifier_was_trained_on_where_it_is_told(path: Path)
     assert known.learned_from == Provenance.of(make_studies())
     record.write_text("{")
     with pytest.raises(DataError, match="is damaged"):
-        ProbabilityTable(path=str(path), learned_from=str(record))
+        ProbabilityTable(path=str(path), learned_from=str(record)).read_given()
     with pytest.raises(DataError, match="there is no record"):
-        ProbabilityTable(path=str(path), learned_from=f"{record}.not")
+        ProbabilityTable(path=str(path), learned_from=f"{record}.not").read_given()
 
 
 def test_it_keeps_the_contract_of_annotators(path: Path):

@@ -219,7 +219,7 @@ def test_a_document_without_entities_and_a_strange_label_are_refused(tmp_path: P
 
 def test_files_that_are_not_there_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no file of RadGraph's at .*nowhere\.json"):
-        RadGraphFile(path=str(tmp_path / "nowhere.json"))
+        RadGraphFile(path=str(tmp_path / "nowhere.json")).read_given()
     with pytest.raises(ValueError, match="empty list"):
         RadGraphFile(path=[])
 

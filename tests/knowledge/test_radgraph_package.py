@@ -133,9 +133,9 @@ def test_progress_is_told_batch_by_batch(tmp_path: Path) -> None:
 
 def test_an_interpreter_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)no interpreter to run at `python: /no/where`.*venv"):
-        RadGraphPackage(python="/no/where")
+        RadGraphPackage(python="/no/where").read_given()
     with pytest.raises(DataError, match="is a folder; name the interpreter in it"):
-        RadGraphPackage(python=str(tmp_path))
+        RadGraphPackage(python=str(tmp_path)).read_given()
 
 
 def test_a_missing_package_is_told_with_how_to_get_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from rrgcore.build import build_model
 from rrgcore.checkpoint import link_folder, save_model
 from rrgcore.folder import RunFolder
 from rrgcore.job import listed_studies
+from rrgcore.manifest import Manifest
 from rrgcore.resolve import resolved
 from rrgcore.tokenizers import Tokenizers
 
@@ -29,12 +30,14 @@ def write_run(path: Path, *, record: bool = True) -> Path:
         names[name] = f"tokenizers/{number}"
         tokenizer.save(path / names[name])
     folder.update(tokenizers=names)
-    for stage in plan.stages:
-        folder.checkpoint(stage, "best").mkdir(parents=True)
-        save_model(folder.checkpoint(stage, "best"), model)
-    link_folder(folder.checkpoint(stage, "best"), folder.best)
     if record:
         (path / "artefacts").mkdir()
         learned = studies.provenance().to_json()
         (path / "artefacts" / "training.json").write_text(json.dumps(learned))
+    manifest = Manifest.of(folder, studies.cleaning)
+    for stage in plan.stages:
+        folder.checkpoint(stage, "best").mkdir(parents=True)
+        save_model(folder.checkpoint(stage, "best"), model)
+        manifest.write(folder.checkpoint(stage, "best"))
+    link_folder(folder.checkpoint(stage, "best"), folder.best)
     return path

@@ -1,0 +1,137 @@
+"""Two processes, and batches accumulated, take the steps of one process with the whole batch.
+
+Masks are drawn by study, negatives and MINE's marginal from the batch of all processes, and means
+are weighed by what they count, so that nothing depends on how a batch is divided.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+
+from rrgcore.job import make_accelerator
+
+from .course import STEPS, follow, plan_of
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+KIA = {
+    "recipe": "kia_graph",
+    "variants": ["tiny"],
+    "overrides": ["data.train=16", "objectives.irc.queue=6", "stages.generate=off"],
+}
+CMEAA = {
+    "recipe": "cmeaa",
+    "variants": ["tiny", "oracle"],
+    "overrides": [
+        "data.train=16",
+        "model.adapter={dropout: 0, enhance: {dropout: 0}}",
+        "objectives.mine={weight: 0.5, ema_rate: 0.1, past: 3}",
+        # Adam divides a gradient of 1e-9 by its own size, and rounding decides what is left
+        "stages.train.optimizer={name: SGD, lr: 0.5}",
+    ],
+}
+WHOLE = ["data.batch_size=4"]
+BY_TWO = ["data.batch_size=2"]
+CASES: Mapping[str, dict[str, Any]] = {
+    "kia": {**KIA, "whole": WHOLE, "split": BY_TWO},
+    "cmeaa": {**CMEAA, "whole": WHOLE, "split": BY_TWO},
+    # two batches a step, of four studies in all: the whole has the same two batches
+    "kia, accumulated": {
+        **KIA,
+        "whole": ["data.batch_size=2", "stages.align.accumulate=2"],
+        "split": ["data.batch_size=1", "stages.align.accumulate=2"],
+    },
+    "cmeaa, accumulated": {
+        **CMEAA,
+        "whole": ["data.batch_size=2", "stages.train.accumulate=2"],
+        "split": ["data.batch_size=1", "stages.train.accumulate=2"],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every case by two processes that talk through gloo."""
+    folder = tmp_path_factory.mktemp("ranks")
+    order = folder / "order.json"
+    order.write_text(json.dumps(list(CASES.values())))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
+        "-m", "tests.distributed.course", str(order),
+    ]  # fmt: skip
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
+    }
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, timeout=300, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, tuple[list[dict[str, float]], dict[str, torch.Tensor]]]:
+    """Every case by one process."""
+    found = {}
+    for name, case in CASES.items():
+        AcceleratorState._reset_state()
+        plan = plan_of(case, case["whole"])
+        found[name] = follow(plan, make_accelerator(plan))
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_have_the_losses_of_one(name: str, folder: Path, alone: Any) -> None:
+    number = list(CASES).index(name)
+    losses, _ = alone[name]
+    for rank in range(2):
+        shared = json.loads((folder / f"{number}-{rank}.json").read_text())
+        assert len(shared) == len(losses) == STEPS
+        for ours, theirs in zip(losses, shared, strict=True):
+            assert theirs == pytest.approx(ours, rel=1e-5, abs=1e-5)
+    # the comparison would hold for losses that never move
+    assert len({round(step["total"], 4) for step in losses}) == STEPS
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_end_with_the_weights_queues_and_twins_of_one(
+    name: str, folder: Path, alone: Any
+) -> None:
+    number = list(CASES).index(name)
+    _, expected = alone[name]
+    first, second = (load_file(folder / f"{number}-{rank}.safetensors") for rank in range(2))
+    assert first.keys() == second.keys() == expected.keys()
+    for tensor in expected:
+        assert torch.equal(first[tensor], second[tensor]), f"{tensor} differs between processes"
+        torch.testing.assert_close(first[tensor], expected[tensor], rtol=1e-4, atol=1e-5)
+    if name.startswith("kia"):
+        assert int(expected["objectives.irc.pointer"]) == 4 * STEPS % 6
+
+
+def test_what_is_asked_for_is_weighed_by_its_number(alone: Any) -> None:
+    """Batches accumulated equal one batch of all, where no objective compares studies."""
+    without = {**KIA, "overrides": [*KIA["overrides"], "objectives.irc=off", "objectives.irm=off"]}
+    without["overrides"].remove("objectives.irc.queue=6")
+    found = []
+    for options in (
+        ["data.batch_size=4"],
+        ["data.batch_size=2", "stages.align.accumulate=2"],
+        ["data.batch_size=1", "stages.align.accumulate=4"],
+    ):
+        plan = plan_of(without, [*options, "model.shared.joint=off"])
+        found.append(follow(plan, make_accelerator(plan))[0])
+    assert set(found[0][0]) == {"total", "report", "mim", "mlm"}
+    for accumulated in found[1:]:
+        for ours, theirs in zip(found[0], accumulated, strict=True):
+            assert theirs == pytest.approx(ours, rel=1e-5, abs=1e-5)
