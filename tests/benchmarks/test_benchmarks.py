@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
         "radgraph",
         "mimic",
         "scale",
+        "memory",
         "scoring",
         "ngrams",
         "observations",

@@ -134,7 +134,7 @@ def _commands() -> Iterator[tuple[str, list[str]]]:
 
 COMMANDS = dict(_commands())
 RUN_FOR_REAL = (
-    "list", "plugins", "predict", "score", "compare", "annotate", "data build", "data check",
+    "data cache", "list", "plugins", "predict", "score", "compare", "annotate", "data build", "data check",
     "data export", "plugin new",
 )  # fmt: skip
 

@@ -28,10 +28,11 @@ def _same(one: Path, other: Path) -> bool:
     if one.name in TIMES:
         return True
     if one.name == "run.json":
-        return _without_times(one) == _without_times(other)
+        return _of_the_run(one) == _of_the_run(other)
     return one.read_bytes() == other.read_bytes()
 
 
-def _without_times(path: Path) -> dict[str, Any]:
+def _of_the_run(path: Path) -> dict[str, Any]:
+    """Return what run.json says, but for the hour, and the commit of a checkout that moves on."""
     record: dict[str, Any] = json.loads(path.read_text())
-    return {key: value for key, value in record.items() if key != "started"}
+    return {key: value for key, value in record.items() if key not in ("started", "commit")}
