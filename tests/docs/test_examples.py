@@ -134,8 +134,8 @@ def _commands() -> Iterator[tuple[str, list[str]]]:
 
 COMMANDS = dict(_commands())
 RUN_FOR_REAL = (
-    "data cache", "list", "plugins", "predict", "score", "compare", "annotate", "data build", "data check",
-    "data export", "plugin new",
+    "list", "plugins", "predict", "score", "compare", "annotate", "data build", "data cache",
+    "data check", "data export", "plugin new",
 )  # fmt: skip
 
 
