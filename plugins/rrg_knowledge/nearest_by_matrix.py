@@ -14,7 +14,9 @@ from safetensors.numpy import load_file
 from rrg_knowledge.columns import find_row
 from rrg_knowledge.learned_elsewhere import given_provenance, keep_file, kept_file
 from rrg_knowledge.nearest_index import (
+    LARGEST,
     ReportIndex,
+    are_embeddings,
     check_count,
     entries_of,
     own_report,
@@ -200,8 +202,8 @@ def _matrix(path: Path) -> Float[np.ndarray, "u d"]:
         )
     with np.errstate(over="ignore"):
         matrix: Float[np.ndarray, "u d"] = found.astype(np.float32)
-    if not np.isfinite(matrix).all():
-        raise DataError(f"{path} holds numbers that are not finite, or too large for 32 bits")
+    if not are_embeddings(matrix):
+        raise DataError(f"{path} holds numbers that are not finite, or above {LARGEST:g}")
     return matrix
 
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from rrgcore.annotations import NearestReport
 from rrgcore.cleaning import is_empty
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, shortened
 from rrgcore.files import write_json
 from rrgcore.json_text import parse_json
 from rrgcore.study import Study
@@ -20,6 +20,8 @@ from rrgcore.study import Study
 Measure = Literal["cosine", "l2"]
 VECTORS: Final = "index.safetensors"
 REPORTS: Final = "index.json"
+LARGEST: Final = 1e15
+"""What an embedding holds: 32 bits do not hold the squares of much larger numbers."""
 
 
 @final
@@ -117,6 +119,7 @@ class ReportIndex:
                 or (vectors.ndim, vectors.dtype.kind) != (2, "f")
                 or (rows.shape, rows.dtype.kind) != ((len(entries),), "i")
                 or ((rows < 0) | (rows >= len(vectors))).any()
+                or not are_embeddings(vectors)
                 or not all(
                     isinstance(word, str) for each in entries for word in (each.id, each.text)
                 )
@@ -124,7 +127,8 @@ class ReportIndex:
                 raise ValueError("reports, rows and vectors do not fit")
             return cls(entries, vectors, rows, measure)
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
-            raise DataError(f"the index of reports in {folder} is damaged ({error})") from error
+            why = shortened(str(error))
+            raise DataError(f"the index of reports in {folder} is damaged ({why})") from error
 
 
 def entries_of(studies: Iterable[Study]) -> list[tuple[Entry, Study]]:
@@ -161,6 +165,11 @@ def check_count(k: int) -> None:
     """Raise ValueError unless at least one report is asked for."""
     if k < 1:
         raise ValueError(f"`k` is {k}; expected at least one report")
+
+
+def are_embeddings(vectors: np.ndarray) -> bool:
+    """Whether all are numbers whose squares are numbers still."""
+    return bool((np.abs(vectors) <= LARGEST).all())
 
 
 def unit_rows(vectors: Float[np.ndarray, "u d"]) -> Float[np.ndarray, "u d"]:

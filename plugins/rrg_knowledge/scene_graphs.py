@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rrgcore.annotations import Box, Boxes
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, shortened
 from rrgcore.json_text import parse_json
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Annotator, Workbench
@@ -31,6 +31,9 @@ BEYOND: Final = 1.05
 """So far beyond the image, as a multiple of its size, boxes reach and are still on it."""
 APART: Final = 1.0
 """Pixels of the square by which the two sets of coordinates may disagree; both are rounded."""
+
+FARTHEST: Final = 1e6
+"""Pixels; no edge of a box is so far from its image's corner."""
 
 Edges = Float[np.ndarray, "m 4"]
 
@@ -95,10 +98,11 @@ class SceneGraphs(Annotator):
             objects = parse_json(text)["objects"]
             names = [str(each["bbox_name"]).strip().lower() for each in objects]
             padded, original = (_edges(objects, prefix) for prefix in ("", "original_"))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            why = f"{type(error).__name__}: {shortened(str(error))}"
             raise DataError(
-                f"{place} is not a scene graph ({type(error).__name__}: {error}); expected objects "
-                "with bbox_name, x1, y1, x2, y2 and original_x1, …, as Chest ImaGenome has them"
+                f"{place} is not a scene graph ({why}); expected objects with bbox_name, x1, y1, "
+                "x2, y2 and original_x1, …, as Chest ImaGenome has them"
             ) from error
         if not names:
             return ()
@@ -181,8 +185,8 @@ def _edges(objects: Sequence[Mapping[str, Any]], prefix: str) -> Edges | None:
     if any(each.get(key) is None for each in objects for key in keys):
         return None
     edges = np.array([[float(each[key]) for key in keys] for each in objects]).reshape(-1, 4)
-    if not np.isfinite(edges).all():
-        raise ValueError("a coordinate is no number")
+    if not (np.abs(edges) <= FARTHEST).all():  # nor is NaN
+        raise ValueError("a coordinate is no number of pixels")
     return edges
 
 

@@ -30,7 +30,7 @@ def print_memory(console: Console, found: Memory) -> None:
         soft_wrap=True,
     )
     fits = ", ".join(f"{_studies(size)} in {card}" for card, size in found.fits.items())
-    console.print(Text(f"largest batch: {fits}"), soft_wrap=True)
+    console.print(Text(f"largest batch to train: {fits}"), soft_wrap=True)
 
 
 def memory_json(found: Memory) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from rrg_knowledge.label_table import LabelTable
 from rrg_knowledge.nearest_by_matrix import NearestByMatrix
 from rrg_knowledge.nearest_index import Entry, ReportIndex
 from rrg_knowledge.radgraph_file import RadGraphFile
+from rrg_knowledge.scene_graphs import SceneGraphs
 from rrgcore.annotations import Boxes, Labels, NGrams, Probabilities, RadGraph
 from rrgcore.errors import DataError, RecipeError, RunError, UserError
 from rrgcore.images import decode_image
@@ -32,7 +33,7 @@ from rrgcore.yaml_loader import read_yaml
 
 from .harness import bounded, installed
 from .test_fuzz_images import dicom, pictures
-from .test_fuzz_knowledge import ATLAS, IDS, STUDIES
+from .test_fuzz_knowledge import ATLAS, IDS, SCENE, STUDIES
 from .test_fuzz_recipes import TINY
 from .test_fuzz_rows import data_set, use_all
 
@@ -272,9 +273,10 @@ BROKEN_HEADER = saved(FLOATS).replace(b"(3, 4), }", b"((3, 4,  ")
         BROKEN_HEADER,
         saved(FLOATS).replace(b"(3, 4)", b"(9999999999, 9999999)"),
         saved(np.full((3, 4), 1e300)),
+        saved(np.full((3, 4), 1e30)),
         saved(np.array([[print, None]], dtype=object)),
     ],
-    ids=["empty", "zip", "cut zip", "header", "shape", "large", "pickle"],
+    ids=["empty", "zip", "cut zip", "header", "shape", "large", "large for 32 bits", "pickle"],
 )
 def test_what_is_no_matrix_is_refused_and_no_pickle_is_read(tmp_path: Path, data: bytes) -> None:
     path, ids = tmp_path / "images.npy", tmp_path / "ids.txt"
@@ -402,3 +404,16 @@ def test_a_folder_that_no_system_takes_does_not_exist(root: str, said: str) -> N
         load_recipe(TINY, overrides=[data], plugins=installed()).check(images=False)
 
     assert said in refused(look, RecipeError)
+
+
+@pytest.mark.parametrize("edge", [10**400, 1e300, float("nan"), float("inf")])
+def test_a_scene_graph_with_an_edge_beyond_all_pixels_is_refused(tmp_path: Path, edge: Any) -> None:
+    scene = json.loads(json.dumps(SCENE))
+    scene["objects"][0]["x2"] = edge
+    path = tmp_path / "a_SceneGraph.json"
+    path.write_text(json.dumps(scene), encoding="utf-8")
+
+    def look() -> None:
+        list(SceneGraphs(path=str(tmp_path)).annotate(STUDIES))
+
+    assert path.name in refused(look)
