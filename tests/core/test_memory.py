@@ -160,6 +160,7 @@ def test_what_stands_still_has_no_gradient(plugins: Discovered) -> None:
     assert some_learn.gradients < all_learn.gradients
 
 
+@pytest.mark.slow
 def test_gradients_of_earlier_batches_are_there_when_steps_accumulate(plugins: Discovered) -> None:
     once = rehearse(plugins, "stages.align.accumulate=1")
     twice = rehearse(plugins, "stages.align.accumulate=2")
@@ -264,6 +265,7 @@ def test_memory_is_shown_as_a_table_of_megabytes() -> None:
     assert "none in 24 GB, 36 in 48 GB, 1,024 or more in 80 GB" in said
 
 
+@pytest.mark.slow
 def test_show_memory_as_json_has_bytes(rrg: Callable[..., Any]) -> None:
     alone = ["objectives.irc=off", "objectives.irm=off", "objectives.mim=off", "objectives.mlm=off"]
     said = rrg("show", TINY, *alone, "model.shared.joint=off", "--memory", "--views", 2, "--json")

@@ -196,6 +196,7 @@ def test_a_run_goes_on_without_what_it_was_given(
     assert train(place, found, "begun", *changes(place, 0)).scores == runs[0].scores
 
 
+@pytest.mark.slow
 def test_an_atlas_that_was_given_is_kept(place: Path, found: Discovered, tmp_path: Path) -> None:
     from rrg_kia.atlas import load_atlas, save_atlas
 

@@ -330,6 +330,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to RLIMIT_AS")
 def test_a_run_under_a_real_limit_gives_the_sentence(tmp_path: Path) -> None:
     """Its weights fit into the limit, and the attention maps of its batch do not."""
