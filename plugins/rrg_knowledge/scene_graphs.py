@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final, final
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 from jaxtyping import Float
@@ -215,8 +215,8 @@ class _Zip:
     def __init__(self, path: Path) -> None:
         try:
             self._zip = ZipFile(path)
-        except (OSError, BadZipFile) as error:
-            raise DataError(f"{path} is no zip file that can be read ({error})") from error
+        except Exception as error:  # of what bytes can be, zipfile does not refuse all alike
+            raise DataError(f"{path} is no zip file that can be read ({error!r})") from error
         self._members = {
             PurePosixPath(name).name: name
             for name in self._zip.namelist()
@@ -229,8 +229,8 @@ class _Zip:
         member = self._members.get(f"{name}{SUFFIX}")
         try:
             return None if member is None else self._zip.read(member)
-        except (BadZipFile, OSError) as error:
-            raise DataError(f"{self._zip.filename}: {member} is damaged ({error})") from error
+        except Exception as error:  # as above
+            raise DataError(f"{self._zip.filename}: {member} is damaged ({error!r})") from error
 
     def about(self) -> str:
         return _about(self._members)

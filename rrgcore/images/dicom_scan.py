@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
 from rrgcore.errors import DataError
+from rrgcore.images.apart import Undecodable, decode_apart
 from rrgcore.images.grey import check_size
 
 _TAGS = [
@@ -37,6 +38,10 @@ _TAGS = [
     "ModalityLUTSequence",
     "PixelData",
 ]
+HARMLESS = ("pydicom", "pylibjpeg", "pillow")
+"""pydicom's plugins that survive every damaged file that was tried, the better one first. GDCM does
+not: it is asked last, and in a process of its own.
+"""
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -94,7 +99,7 @@ def load_scan(pydicom: ModuleType, data: bytes, name: str) -> Scan:
             f"image {name}: is a DICOM file of another colour space than "
             f"{', '.join((*_GREY, *_COLOUR))}; convert it first"
         )
-    values = _decode(pydicom, dataset, size, name)
+    values = _decode(pydicom, dataset, data, size, name)
     return Scan(
         values=values,
         bits=int(dataset.BitsStored),
@@ -143,21 +148,11 @@ def _without_pixels(dataset: Any) -> str:
 
 
 def _decode(
-    pydicom: ModuleType, dataset: Any, size: tuple[int, int], name: str
+    pydicom: ModuleType, dataset: Any, data: bytes, size: tuple[int, int], name: str
 ) -> Shaped[np.ndarray, "h w *c"]:
     from pydicom.encaps import get_frame
-    from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        implicit, little = dataset.original_encoding
-        uids = pydicom.uid
-        explicit = uids.ExplicitVRLittleEndian if little else uids.ExplicitVRBigEndian
-        dataset.file_meta.TransferSyntaxUID = uids.ImplicitVRLittleEndian if implicit else explicit
-    syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        decoder = None
+    syntax, decoder = _decoder_of(pydicom, dataset)
     if decoder is None:
         raise DataError(
             f"image {name}: is a DICOM file with pixels in a form that pydicom does not decode (a "
@@ -176,8 +171,46 @@ def _decode(
                 "picture has another size"
             )
     values: Shaped[np.ndarray, "h w *c"]
-    values, _ = decoder.as_array(dataset, index=0)
-    return values
+    if not decoder.is_encapsulated:
+        values, _ = decoder.as_array(dataset, index=0)
+        return values
+    refusal: Exception | None = None
+    for plugin in (each for each in HARMLESS if each in decoder.available_plugins):
+        try:
+            values, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
+            return values
+        except Exception as error:  # it may be damaged, or of more bits than this one decodes
+            refusal = error
+    if refusal is not None and "gdcm" not in decoder.available_plugins:
+        raise refusal
+    try:
+        return decode_apart(data)
+    except Undecodable as error:
+        raise DataError(
+            f"image {name}: is a damaged DICOM file ({error}); copy or download it again"
+        ) from error
+
+
+def parse_whole(pydicom: ModuleType, data: bytes) -> tuple[Any, Any]:
+    """Return the decoder of a file that `load_scan` has looked at, and its elements."""
+    dataset = _parse(pydicom, data, "", _TAGS)
+    return _decoder_of(pydicom, dataset)[1], dataset
+
+
+def _decoder_of(pydicom: ModuleType, dataset: Any) -> tuple[Any, Any]:
+    """Return the transfer syntax, which old files do not say, and its decoder if there is one."""
+    from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
+
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        uids = pydicom.uid
+        explicit = uids.ExplicitVRLittleEndian if little else uids.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = uids.ImplicitVRLittleEndian if implicit else explicit
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        return syntax, get_decoder(syntax)
+    except NotImplementedError:
+        return syntax, None
 
 
 def _table(dataset: Any, keyword: str) -> Table | None:

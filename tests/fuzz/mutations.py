@@ -103,7 +103,7 @@ def _edit(draw: Draw, holder: list[Any], words: Sequence[str], donors: Sequence[
             value.clear()
         case "count":
             within[key] = draw(
-                st.sampled_from([-value, value + 1, value - 1, value / 2, str(value)])
+                st.sampled_from([-value, value + 1, value - 1, value // 2, repr(value)])
             )
         case "spell":
             cut = draw(st.integers(0, len(value)))

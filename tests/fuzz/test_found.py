@@ -23,6 +23,7 @@ from rrg_knowledge.scene_graphs import SceneGraphs
 from rrgcore.annotations import Boxes, Labels, NGrams, Probabilities, RadGraph
 from rrgcore.errors import DataError, RecipeError, RunError, UserError
 from rrgcore.images import decode_image
+from rrgcore.images.apart import Undecodable, decode_apart
 from rrgcore.scoring.cautions import ORACLE, cautions_of
 from rrgcore.scoring.judging import training_reports
 from rrgcore.scoring.report_files import load_reports
@@ -32,7 +33,7 @@ from rrgcore.sidecar import learned_from
 from rrgcore.yaml_loader import read_yaml
 
 from .harness import bounded, installed
-from .test_fuzz_images import dicom, pictures
+from .test_fuzz_images import GREY, dicom, pictures, scans
 from .test_fuzz_knowledge import ATLAS, IDS, SCENE, STUDIES
 from .test_fuzz_recipes import TINY
 from .test_fuzz_rows import data_set, use_all
@@ -133,6 +134,27 @@ def test_a_damaged_note_in_a_picture_that_can_be_read_is_no_ones_business() -> N
     at = data.index(b"Exif\0\0") + 6
     broken = data[: at + 8] + b"\xff\x00" + data[at + 10 :]  # so many tags
     assert decode_image(broken, name="a.jpg").ndim == 2
+
+
+def test_a_file_that_ends_the_process_of_its_decoder_ends_no_other() -> None:
+    pytest.importorskip("gdcm")
+    jpeg = scans()["jpeg.dcm"]
+    broken = jpeg.replace(b"\xff\xd8\xff", b"\xff\xd8\x00", 1)
+    with pytest.raises(Undecodable, match="its decoder ended"):
+        decode_apart(broken)
+    assert decode_apart(jpeg).shape == (24, 20)
+    assert "is a damaged DICOM file" in refused(lambda: decode_image(broken, name="a.dcm"))
+
+
+def test_what_a_decoder_says_of_a_file_is_told_by_its_kind() -> None:
+    pytest.importorskip("gdcm")
+    with pytest.raises(Undecodable, match=r"^\w+ from pydicom$"):
+        decode_apart(b"nothing")
+
+
+@pytest.mark.parametrize("name", ["lossless.dcm", "jpeg-ls.dcm"])
+def test_pixels_decoded_apart_are_the_pixels(name: str) -> None:
+    assert np.array_equal(decode_image(scans()[name], name=name), GREY)
 
 
 # ---- data -------------------------------------------------------------------------------------

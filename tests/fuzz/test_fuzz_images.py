@@ -209,7 +209,36 @@ def scans() -> Mapping[str, bytes]:
         ),
         "jpeg.dcm": dicom(jpeg, [], PACKED[2], {}),
         "jpeg2000.dcm": dicom(j2k, [], PACKED[1], {}),
+        "lossless.dcm": compressed(dicom({}, [], SYNTAXES[1], {}), "JPEGLosslessProcess14_1"),
+        "deep lossless.dcm": compressed(
+            dicom(deep, [], SYNTAXES[1], {}), "JPEGLosslessProcess14_1"
+        ),
+        "jpeg-ls.dcm": compressed(dicom({}, [], SYNTAXES[1], {}), "JPEGLSLossless"),
     }
+
+
+def compressed(data: bytes, syntax: str) -> bytes:
+    """Compress a file as only GDCM does."""
+    gdcm = pytest.importorskip("gdcm", reason="rrg[dicom] is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "a.dcm")
+        known = pydicom.dcmread(BytesIO(data), force=True)
+        known.file_meta.MediaStorageSOPClassUID = known.SOPClassUID
+        known.file_meta.MediaStorageSOPInstanceUID = known.SOPInstanceUID = "1.2.3"
+        known.save_as(path, enforce_file_format=True)
+        reader = gdcm.ImageReader()
+        reader.SetFileName(path)
+        assert reader.Read()
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer = gdcm.ImageWriter()
+        writer.SetFileName(path)
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+        return Path(path).read_bytes()
 
 
 def read_written(target: str, data: bytes, name: str) -> str | None:
