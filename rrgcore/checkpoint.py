@@ -16,6 +16,7 @@ from rrgcore.errors import RunError
 from rrgcore.files import written_whole
 from rrgcore.interfaces import Pretrained
 from rrgcore.json_text import parse_json
+from rrgcore.sharding import kept, whole
 from rrgcore.tensors import (
     FOREIGN,
     check_names,
@@ -32,6 +33,10 @@ ALIASES = "aliases"
 """The key of a model file's metadata under which the other names of shared tensors stand."""
 LEFT_OUT = "left out"
 """The key under which the tensors stand that published weights hold already."""
+BOTH = "aliases and left out"
+"""The key under which both stand in one, since several entries of a file's metadata are written in
+an order that is another each time, and the same run shall write the same bytes.
+"""
 SAMPLED = 65_536
 """Values of each tensor that a fingerprint looks at: all of a small one, evenly spaced ones of a
 large one. Other weights have another fingerprint; reading 13 GB twice is spared.
@@ -60,25 +65,38 @@ def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
     """Tell tensors from others: by name, type, shape and values, on whatever device."""
     digest = blake2b(digest_size=16)
     for name, tensor in sorted(tensors.items()):
-        flat = tensor.detach().reshape(-1)
+        flat = whole(tensor).reshape(-1)
         few = flat[:: -(-len(flat) // SAMPLED) or 1].cpu().contiguous()
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         digest.update(few.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
-def save_model(folder: Path, model: nn.Module, left_out: Sequence[LeftOut] = ()) -> None:
-    """Write a model's tensors, one that several names share under the first of them, without those
-    that are left out.
+def whole_model(
+    model: nn.Module, left_out: Sequence[LeftOut] = (), *, keep: bool = True
+) -> dict[str, Tensor]:
+    """Return a model's tensors, one that several names share under the first of them, without those
+    that are left out; nothing where they are not to be kept.
+
+    Of a model in shards they are gathered, by all processes at the same time.
     """
     without = {name for each in left_out for name in each.full_names}
-    tensors = {
-        name: tensor.contiguous() for name, tensor in _unique(model).items() if name not in without
-    }
-    words = {ALIASES: json.dumps(_aliases(model))}
-    if left_out:  # several words stand in an order that is another each time
-        words[LEFT_OUT] = json.dumps([asdict(each) for each in left_out])
-    save_tensors(folder / MODEL, tensors, words)
+    found = {name: tensor for name, tensor in _unique(model).items() if name not in without}
+    return kept(found, keep=keep)
+
+
+def save_model(
+    folder: Path,
+    model: nn.Module,
+    left_out: Sequence[LeftOut] = (),
+    tensors: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a model's tensors, as `whole_model` returns them or has returned them."""
+    found = whole_model(model, left_out) if tensors is None else tensors
+    aliases, without = _aliases(model), [asdict(each) for each in left_out]
+    key, words = (BOTH, {ALIASES: aliases, LEFT_OUT: without}) if without else (ALIASES, aliases)
+    contiguous = {name: tensor.contiguous() for name, tensor in found.items()}
+    save_tensors(folder / MODEL, contiguous, {key: json.dumps(words)})
 
 
 def not_saved(module: nn.Module) -> list[str]:
@@ -98,7 +116,7 @@ def load_model(folder: Path, model: nn.Module) -> None:
     names; raises RunError where these are others now, WeightsError where they are absent.
     """
     path, wanted = folder / MODEL, _unique(model)
-    stored, words = load_tensors(path), load_metadata(path)
+    stored, words = load_tensors(path), _words(path)
     shared = _shared(words, path)
     for each in _left_out(words, path):
         _check_left_out(each, model, path)
@@ -116,7 +134,7 @@ def load_model(folder: Path, model: nn.Module) -> None:
 def load_part(folder: Path, part: str, module: nn.Module) -> None:
     """Start one part from another run's checkpoint, by the part's address in the model."""
     path = folder / MODEL
-    stored, words = load_tensors(path), load_metadata(path)
+    stored, words = load_tensors(path), _words(path)
     shared = _shared(words, path)
     section, _, key = part.partition(".")
     prefix = f"objectives.{key}" if section == "objectives" else f"parts.{part}"
@@ -140,6 +158,12 @@ def load_part(folder: Path, part: str, module: nn.Module) -> None:
     copy_tensors(wanted, found, path, cast=True)
 
 
+def left_out_of(folder: Path) -> list[LeftOut]:
+    """Return the published weights that a checkpoint names instead of holding them."""
+    path = folder / MODEL
+    return _left_out(_words(path), path)
+
+
 def link_folder(source: Path, target: Path) -> None:
     """Give a checkpoint a second name without storing it twice, where the file system can."""
     with written_whole(target) as folder:
@@ -150,17 +174,26 @@ def link_folder(source: Path, target: Path) -> None:
                 shutil.copy2(file, folder / file.name)
 
 
-def _shared(words: Mapping[str, str], path: Path) -> dict[str, str]:
+def _words(path: Path) -> dict[str, Any]:
+    """Read what a model file says beside its tensors; one that is older says it in two entries."""
+    words = {key: _read(key, text, path) for key, text in load_metadata(path).items()}
+    found = words.get(BOTH, words)
+    if not isinstance(found, dict):
+        raise damaged(path, f"'{BOTH}' is no object")
+    return found
+
+
+def _shared(words: Mapping[str, Any], path: Path) -> dict[str, str]:
     """Return the other names of shared tensors, each with the first."""
-    found = _read(words, ALIASES, {}, path)
+    found = words.get(ALIASES, {})
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
         raise damaged(path, f"its '{ALIASES}' are no names of tensors")
     return found
 
 
-def _left_out(words: Mapping[str, str], path: Path) -> list[LeftOut]:
+def _left_out(words: Mapping[str, Any], path: Path) -> list[LeftOut]:
     kinds = {"module": str, "weights": str, "names": list, "fingerprint": str}
-    entries = _read(words, LEFT_OUT, [], path)
+    entries = words.get(LEFT_OUT, [])
     for entry in entries if isinstance(entries, list) else [entries]:
         if not (
             isinstance(entry, dict)
@@ -171,9 +204,9 @@ def _left_out(words: Mapping[str, str], path: Path) -> list[LeftOut]:
     return [LeftOut(**{**entry, "names": tuple(entry["names"])}) for entry in entries]
 
 
-def _read(words: Mapping[str, str], key: str, nothing: Any, path: Path) -> Any:
+def _read(key: str, text: str, path: Path) -> Any:
     try:
-        return parse_json(words[key]) if key in words else nothing
+        return parse_json(text) if key in (ALIASES, LEFT_OUT, BOTH) else text
     except ValueError as error:
         raise damaged(path, f"'{key}': {error}") from error
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import cast, final
+from typing import Any, cast, final
 
 import torch
 from accelerate import Accelerator
@@ -21,7 +21,9 @@ from rrgcore.faults.nonfinite import Finite
 from rrgcore.model import ReportModel
 from rrgcore.optim import Schedule
 from rrgcore.settings import StageSettings
+from rrgcore.sharding import clip, is_sharded
 from rrgcore.types import Losses
+from rrgcore.zero import follow, is_zero, take_step
 
 
 @final
@@ -91,19 +93,22 @@ def steps(
                 # exact
                 _seed(loader.collate.seed, name, epoch, index, accelerator.process_index)
                 with nullcontext() if batch is group[-1] else accelerator.no_sync(model):
-                    losses: Losses = model(batch.to(accelerator.device), weights, shares)
+                    with accelerator.autocast():  # of a model in shards nothing else does it
+                        losses: Losses = model(batch.to(accelerator.device), weights, shares)
                     finite.check_losses(epoch, taken + 1, index, batch, losses, shares)
-                    accelerator.backward(losses.total)
+                    _backward(accelerator, model, losses.total)
                 done.append(losses)
-            norm = _clip(accelerator, model, stage.clip)
-            finite.check_gradient(epoch, taken + 1, norm)
             schedule.before_step()
             lr = optimizer.param_groups[0]["lr"]
+            norm = _clip(accelerator, model, stage.clip)
+            finite.check_gradient(epoch, taken + 1, norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             # where float16 overflowed the scaler lowers its scale and nothing has moved
             if not accelerator.optimizer_step_was_skipped:
                 inner.after_step(weights)
+                if is_zero(accelerator):
+                    follow(model)
             schedule.after_step()
             taken += 1
             ended = index == len(loader) or taken == total
@@ -163,8 +168,21 @@ def _shares(
     ]
 
 
+def _backward(accelerator: Accelerator, model: nn.Module, loss: Tensor) -> None:
+    if is_zero(accelerator):  # Accelerate would have it step at once, and nobody could look before
+        cast(Any, model).backward(loss)
+    else:
+        accelerator.backward(loss)
+
+
 def _clip(accelerator: Accelerator, model: nn.Module, limit: float | None) -> float:
-    """Clip the gradient; return its norm before."""
+    """Clip the gradient; return its norm before. DeepSpeed takes the step with it, unless the norm
+    is not finite.
+    """
+    if is_zero(accelerator):
+        return take_step(model)
+    if is_sharded(model):
+        return clip(accelerator, model, limit)
     parameters = [p for p in model.parameters() if p.grad is not None]
     if limit is not None:
         return float(accelerator.clip_grad_norm_(parameters, limit))

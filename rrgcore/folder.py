@@ -15,7 +15,7 @@ from typing import IO, Any, Literal, final, get_args
 
 from rrgcore.confined import check_links, inside
 from rrgcore.disk import make_folder, refusal, sync_file, writing
-from rrgcore.errors import DataError, RunError, WriteError
+from rrgcore.errors import DataError, RunError, UserError, WriteError
 from rrgcore.files import (
     append_line,
     cut_lines,
@@ -28,13 +28,15 @@ from rrgcore.files import (
 )
 from rrgcore.json_text import parse_json
 from rrgcore.provenance import Provenance
-from rrgcore.recipe import Recipe, dump_recipe
+from rrgcore.recipe import Recipe, dump_recipe, load_recipe
 
 State = Literal["running", "finished", "stopped"]
 RECIPE, RUN, METRICS, TIMING = "recipe.yaml", "run.json", "metrics.jsonl", "timing.jsonl"
 SCORES, PREDICTIONS, LOCK = "scores.json", "predictions.jsonl", ".lock"
 CHECKPOINTS, TOKENIZERS = "checkpoints", "tokenizers"
 ARTEFACTS, TRAINING, GIVEN = "artefacts", "training.json", "given"
+INDIFFERENT = ("workers", "cache")
+"""Keys of `data` that a run may go on with otherwise."""
 NONFINITE = "nonfinite"
 """Where batches are that stopped the run."""
 PACKAGES = ("rrg", "torch", "torchvision", "transformers", "timm", "accelerate", "safetensors")
@@ -165,11 +167,17 @@ class RunFolder:
         return there <= own and (RECIPE not in there or self.is_of(values))
 
     def is_of(self, values: Mapping[str, Any]) -> bool:
-        """Whether this run is of the very same resolved recipe."""
+        """Whether this run is of the very same resolved recipe, but for what changes no result."""
         path = self.path / RECIPE
         if not path.is_file():
             return False
-        return path.read_text(encoding="utf-8", errors="replace") == dump_recipe(values)
+        if path.read_text(encoding="utf-8", errors="replace") == dump_recipe(values):
+            return True
+        try:
+            own = load_recipe(path).values
+        except UserError:
+            return False
+        return dump_recipe(_deciding(own)) == dump_recipe(_deciding(values))
 
     def saved_tokenizers(self) -> dict[str, str]:
         """Return the folder of each tokenizer that the run has saved, by its name in the recipe."""
@@ -368,6 +376,14 @@ def unfinished(
         if state != "finished" and folder.is_of(values) and not folder.in_use:
             return path
     return None
+
+
+def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe without what is said of the machine: threads that read, images kept."""
+    data = values.get("data")
+    if not isinstance(data, Mapping):
+        return dict(values)
+    return {**values, "data": {key: data[key] for key in data if key not in INDIFFERENT}}
 
 
 def _line(entry: Mapping[str, Any]) -> str:

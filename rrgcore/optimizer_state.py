@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from rrgcore.errors import RunError
+from rrgcore.sharding import divided_state
 from rrgcore.stage_state import check_alike, is_number
 from rrgcore.tensors import FOREIGN, check_names, load_tensors, save_tensors
 
@@ -33,8 +34,8 @@ def save_optimizer(folder: Path, state: Mapping[str, Any]) -> Mapping[str, Any]:
 def load_optimizer(
     folder: Path, plain: Mapping[str, Any], optimizer: Optimizer, *, said_by: Path
 ) -> None:
-    """Give an optimizer its state back; raises RunError for one of other parameters or groups, and
-    for tensors of other shapes.
+    """Give an optimizer its state back, and of a model in shards each process its part; raises
+    RunError for one of other parameters or groups, and for tensors of other shapes.
     """
     path = folder / OPTIMIZER
     named, values = plain.get("tensors"), plain.get("state")
@@ -59,7 +60,7 @@ def load_optimizer(
                 f"{path}: {name} is {tuple(tensor.shape)} of {tensor.dtype}, and its parameter is "
                 f"{tuple(parameter.shape)}. {FOREIGN}"
             )
-        state.setdefault(int(index), {})[key] = tensor
+        state.setdefault(int(index), {})[key] = divided_state(tensor, parameter)
     for index, numbers in values.items():
         _parameter(index, parameters, f"{said_by}: optimizer.state.{index}")
         for key, value in numbers.items():

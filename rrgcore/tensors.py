@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rrgcore.disk import writing
 from rrgcore.errors import RunError
+from rrgcore.sharding import part_of
 
 FOREIGN: Final = "Was it saved by another recipe?"
 
@@ -74,6 +75,8 @@ def copy_tensors(
 ) -> None:
     """Fill tensors with those of a file, all or none; raises RunError for other shapes or types.
 
+    Where a process holds a part of a tensor, it takes that part.
+
     `cast`: one type of float may stand for another.
     """
     for name, tensor in wanted.items():
@@ -89,7 +92,7 @@ def copy_tensors(
             )
     with torch.no_grad():
         for name, tensor in wanted.items():
-            tensor.copy_(stored[name])
+            tensor.copy_(part_of(stored[name], tensor))
 
 
 def _size(tensor: Tensor) -> str:

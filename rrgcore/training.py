@@ -7,8 +7,10 @@ from typing import Any, final
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
-from rrgcore.checkpoint import STATE, save_model
+from rrgcore.checkpoint import STATE, save_model, whole_model
+from rrgcore.compiling import as_written, compiled
 from rrgcore.engine import Position, Step, steps, steps_an_epoch, total_steps
 from rrgcore.evaluate import generate_reports, with_reference
 from rrgcore.faults.stops import Scene
@@ -16,6 +18,7 @@ from rrgcore.faults.telling import validating
 from rrgcore.files import read_json, write_json, written_whole
 from rrgcore.folder import RunFolder
 from rrgcore.interrupts import Interrupts
+from rrgcore.launched import prepare_stage
 from rrgcore.manifest import Manifest, check_files, load_checkpoint
 from rrgcore.model import ReportModel
 from rrgcore.optim import Schedule, make_optimizer
@@ -26,6 +29,7 @@ from rrgcore.processes import on_main
 from rrgcore.scoring import Metric, Scores
 from rrgcore.scoring.scorecard import flat, score, selected
 from rrgcore.settings import StageSettings
+from rrgcore.sharding import at_hand, whole_state
 from rrgcore.stage_state import BEST, LAST, check_alike, check_at_most, read_state
 from rrgcore.studies import Studies
 from rrgcore.timing import Clock
@@ -72,7 +76,8 @@ class Trainer:
         before: str | None = None
         for number, name in enumerate(self.plan.stages, start=1):
             if not self._state(name).get("done"):
-                self._stage(name, number, before)
+                with compiled(self.model, self.plan.stages[name].compile):
+                    self._stage(name, number, before)
             before = name
 
     def best(self) -> tuple[str, float | None]:
@@ -103,26 +108,31 @@ class Trainer:
         )
         optimizer = make_optimizer(stage.optimizer, self.model)
         schedule = Schedule(stage.schedule, optimizer, warmup=stage.warmup)
-        if state := self._state(name):
-            last = self.folder.checkpoint(name, "last")
+        last = self.folder.checkpoint(name, "last")
+        state = self._state(name)
+        if state:
             load_checkpoint(last, self.model)
-            load_optimizer(last, state["optimizer"], optimizer, said_by=last / STATE)
+        else:
+            if before is not None:
+                load_checkpoint(self.folder.checkpoint(before, stage.start_from), self.model)
+                said_by = self.folder.checkpoint(before, "last") / STATE
+                self._restore_scaler(self._state(before), said_by)
+                if stage.continues:
+                    schedule.continue_from(self._state(before)["schedule"])
+            self.folder.cut_metrics(self._state(before)["metrics_lines"] if before else 0)
+        accelerator.free_memory()  # the stage before wrapped the model for what it trained
+        wrapped, prepared, whole = prepare_stage(
+            accelerator, self.model, optimizer, stage, self.plan.data.batch_size
+        )
+        if state:  # of a model in shards, the optimizer's are
+            load_optimizer(last, state["optimizer"], whole, said_by=last / STATE)
             check_alike(last / STATE, "schedule", state["schedule"], schedule.state_dict())
             schedule.load_state_dict(state["schedule"])
             self._restore_scaler(state, last / STATE)
             self.folder.cut_metrics(state["metrics_lines"])
         else:
-            if before is not None:
-                load_checkpoint(self.folder.checkpoint(before, stage.start_from), self.model)
-                last = self.folder.checkpoint(before, "last")
-                self._restore_scaler(self._state(before), last / STATE)
-                if stage.continues:
-                    schedule.continue_from(self._state(before)["schedule"])
-            self.folder.cut_metrics(self._state(before)["metrics_lines"] if before else 0)
             state = {"best": None, "waiting": 0}
-        accelerator.free_memory()  # the stage before wrapped the model for what it trained
-        wrapped, prepared = accelerator.prepare(self.model, optimizer)
-        course = _Course(name, stage, total_steps(stage, loader), prepared, schedule, state)
+        course = _Course(name, stage, total_steps(stage, loader), whole, schedule, state)
         at = Position(**state.get("position", {}))
         each = steps_an_epoch(stage, loader)
         check_at_most(
@@ -151,7 +161,8 @@ class Trainer:
                 course.clock.add(step.studies)
                 self.watcher.step(step)
                 if probe is not None and step.position.step % GAP_EVERY == 1:
-                    self.watcher.image_gap(image_gap(self.model, *probe))
+                    with at_hand(self.model), as_written(stage.compile):
+                        self.watcher.image_gap(image_gap(self.model, *probe))
                 self._stop_if_asked()
                 if stage.save_every and step.position.step % stage.save_every == 0:
                     self._save(course, step.position, unvalidated=step.epoch_ended)
@@ -199,6 +210,7 @@ class Trainer:
         with (
             self.interrupts.let_through(when=accelerator.num_processes == 1),
             validating(self.plan, title, self.folder),
+            as_written(course.stage.compile),
         ):
             predictions = generate_reports(
                 self.model,
@@ -222,9 +234,10 @@ class Trainer:
         state["waiting"] = 0 if better else state["waiting"] + 1
         if better:
             state["best"] = found
+            tensors = self._weights()
             if self.folder.writes:
                 with written_whole(self.folder.checkpoint(course.name, "best")) as folder:
-                    save_model(folder, self.model, self.model.left_out)
+                    save_model(folder, self.model, self.model.left_out, tensors)
                     write_json(
                         folder / STATE,
                         {
@@ -274,19 +287,21 @@ class Trainer:
         self, course: "_Course", at: Position, *, done: bool = False, unvalidated: bool = False
     ) -> None:
         course.unsaved = False
+        tensors = self._weights()
+        optimizer = whole_state(course.optimizer, keep=self.folder.writes)
         if not self.folder.writes:
             return
         scaler = self.accelerator.scaler
         lines = self.folder.sync_metrics()
         with written_whole(self.folder.checkpoint(course.name, "last")) as folder:
-            save_model(folder, self.model, self.model.left_out)
+            save_model(folder, self.model, self.model.left_out, tensors)
             write_json(
                 folder / STATE,
                 {
                     **{key: course.state[key] for key in ("best", "waiting")},
                     "stage": course.name,
                     "position": asdict(at),
-                    "optimizer": save_optimizer(folder, course.optimizer.state_dict()),
+                    "optimizer": save_optimizer(folder, optimizer),
                     "schedule": course.schedule.state_dict(),
                     "scaler": scaler.state_dict() if scaler is not None else None,
                     "metrics_lines": lines,
@@ -295,6 +310,10 @@ class Trainer:
                 },
             )
             self.manifest.write(folder)
+
+    def _weights(self) -> Mapping[str, Tensor]:
+        """Return what a checkpoint holds, on the process that writes it."""
+        return whole_model(self.model, self.model.left_out, keep=self.folder.writes)
 
     def _restore_scaler(self, state: Mapping[str, Any], path: Path) -> None:
         """Scale losses as where a state was saved; only float16 has a scaler."""

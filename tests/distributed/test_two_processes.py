@@ -1,13 +1,12 @@
-"""Two processes, and batches accumulated, take the steps of one process with the whole batch.
+"""Two processes, whole models or shards of them, and batches accumulated, take the steps of one
+process with the whole batch, and have its scores.
 
 Masks are drawn by study, negatives and MINE's marginal from the batch of all processes, and means
 are weighed by what they count, so that nothing depends on how a batch is divided.
 """
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,16 @@ import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from rrgcore.job import make_accelerator
+from rrgcore.checkpoint import MODEL, STATE
+from rrgcore.files import read_json
+from rrgcore.folder import RunFolder
+from rrgcore.job import make_accelerator, write_assessment
+from rrgcore.optimizer_state import OPTIMIZER
+from rrgcore.session import Run
 
 from .course import STEPS, follow, plan_of
+from .launch import launch
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 KIA = {
     "recipe": "kia_graph",
     "variants": ["tiny"],
@@ -55,40 +58,48 @@ CASES: Mapping[str, dict[str, Any]] = {
         "whole": ["data.batch_size=2", "stages.train.accumulate=2"],
         "split": ["data.batch_size=1", "stages.train.accumulate=2"],
     },
+    "kia, in shards": {**KIA, "whole": WHOLE, "split": BY_TWO, "shards": None},
+    "cmeaa, accumulated, in shards": {
+        **CMEAA,
+        "whole": ["data.batch_size=2", "stages.train.accumulate=2"],
+        "split": ["data.batch_size=1", "stages.train.accumulate=2"],
+        "shards": "LlamaDecoderLayer",
+    },
 }
+SPLIT = "val"
+"""Of three studies: two processes have unequal shares."""
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every case by two processes that talk through gloo."""
+def folder(tmp_path_factory: pytest.TempPathFactory, finished: Run) -> Path:
+    """Every case by two processes that talk through gloo, and what they made of a finished run."""
     folder = tmp_path_factory.mktemp("ranks")
     order = folder / "order.json"
-    order.write_text(json.dumps(list(CASES.values())))
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
-        "-m", "tests.distributed.course", str(order),
-    ]  # fmt: skip
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
+    shutil.copytree(finished.path, folder / "run")
+    told = {
+        "cases": list(CASES.values()),
+        **{"run": str(folder / "run"), "split": SPLIT, "stage": "generate", "shards": None},
     }
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, timeout=300, env=environment
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    order.write_text(json.dumps(told))
+    launch("tests.distributed.course", order)
     return folder
 
 
 @pytest.fixture(scope="module")
 def alone() -> dict[str, tuple[list[dict[str, float]], dict[str, torch.Tensor]]]:
     """Every case by one process."""
-    found = {}
-    for name, case in CASES.items():
-        AcceleratorState._reset_state()
-        plan = plan_of(case, case["whole"])
-        found[name] = follow(plan, make_accelerator(plan))
-    return found
+    found: dict[str, Any] = {}
+    for case in CASES.values():
+        if (key := _alone(case)) not in found:
+            AcceleratorState._reset_state()
+            plan = plan_of(case, case["whole"])
+            found[key] = follow(plan, make_accelerator(plan))
+    return {name: found[_alone(case)] for name, case in CASES.items()}
+
+
+def _alone(case: Mapping[str, Any]) -> str:
+    """Tell apart what one process does; of shards it has none."""
+    return json.dumps([case["recipe"], case["overrides"], case["whole"]])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -117,6 +128,31 @@ def test_two_processes_end_with_the_weights_queues_and_twins_of_one(
         torch.testing.assert_close(first[tensor], expected[tensor], rtol=1e-4, atol=1e-5)
     if name.startswith("kia"):
         assert int(expected["objectives.irc.pointer"]) == 4 * STEPS % 6
+
+
+def test_two_processes_score_each_study_once_and_as_one_process_does(
+    folder: Path, finished: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    alone = Run(RunFolder(tmp_path / "run"), finished.plugins)
+    write_assessment(alone.folder, alone.evaluate(SPLIT))
+    for name in (f"predictions-{SPLIT}.jsonl", f"scores-{SPLIT}.json"):
+        assert (folder / "run" / name).read_bytes() == (alone.path / name).read_bytes()
+    lines = (folder / "run" / f"predictions-{SPLIT}.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [
+        f"phantom-{SPLIT}-{n:05}" for n in range(3)
+    ]
+
+
+def test_a_checkpoint_is_the_same_file_from_shards_as_from_one_process(
+    folder: Path, finished: Run
+) -> None:
+    """Read by processes that each keep a part, and written from the parts."""
+    last = finished.folder.checkpoint("generate", "last")
+    for name in (MODEL, OPTIMIZER):
+        assert (folder / "again" / name).read_bytes() == (last / name).read_bytes()
+    assert read_json(folder / "again" / STATE) == read_json(last / STATE)["optimizer"]
+    assert load_file(last / MODEL)["objectives.irc.log_tau"].shape == ()
 
 
 def test_what_is_asked_for_is_weighed_by_its_number(alone: Any) -> None:

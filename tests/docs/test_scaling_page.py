@@ -109,7 +109,9 @@ def test_a_sharded_configuration_makes_the_plugin_that_it_says(
 
     assert plugin.fsdp_version == 2
     assert plugin.reshard_after_forward is True
-    assert plugin.transformer_cls_names_to_wrap == [LlamaDecoderLayer.__name__]
+    layers = None if config.stem == "fsdp_whole" else [LlamaDecoderLayer.__name__]
+    assert plugin.transformer_cls_names_to_wrap == layers
+    assert (plugin.auto_wrap_policy is None) == (layers is None)
 
 
 def test_the_script_for_one_machine_launches_a_run(tmp_path: Path) -> None:
