@@ -18,6 +18,8 @@ from rrgcore.manifest import load_checkpoint
 from rrgcore.model import ReportModel
 from rrgcore.nearest import nearest_reports
 from rrgcore.plan import Plan
+from rrgcore.prediction.judge import Judge
+from rrgcore.prediction.learning import learned_judge, measure_judge
 from rrgcore.probes import exchange_images, reconstruction
 from rrgcore.processes import on_main
 from rrgcore.retrieval import retrieval
@@ -25,6 +27,7 @@ from rrgcore.scoring import Metric, Scores
 from rrgcore.scoring.baselines import Baseline
 from rrgcore.scoring.scorecard import Scorecard, make_scorecard, score
 from rrgcore.settings import Split
+from rrgcore.sharding import at_hand, is_sharded
 from rrgcore.studies import Studies
 from rrgcore.watch import Watcher
 
@@ -40,6 +43,10 @@ class Assessment:
     shuffled: Mapping[str, Scores]
     """The same model with the split's images exchanged among its studies."""
     probes: Mapping[str, Any] = field(default_factory=dict)
+    judge: Judge | None = None
+    """What was learned of the run's predictions."""
+    judged: Mapping[str, Any] = field(default_factory=dict)
+    """What that is worth."""
     cautions: Sequence[str] = ()
     """What must be said beside the scores."""
 
@@ -53,6 +60,7 @@ class Assessment:
             **self.card.to_json(),
             "shuffled images": {name: dict(f.values) for name, f in self.shuffled.items()},
             "probes": dict(self.probes),
+            "judged": dict(self.judged),
         }
 
 
@@ -87,6 +95,19 @@ def assess(
         "watcher": watcher,
     }
     predictions = generate_reports(model, loader, title=f"writing {split} reports", **common)
+    judge = learned_judge(
+        plan=plan,
+        model=model,
+        studies=studies,
+        metrics=metrics,
+        folder=folder,
+        accelerator=accelerator,
+        watcher=watcher,
+    )
+    judged = on_main(
+        accelerator,
+        lambda: measure_judge(judge, predictions, studies, metrics, split, watcher, seed=plan.seed),
+    )
     shuffled: dict[str, Scores] = {}
     if plan.evaluation.probes and len(studies[split]) > 1:
         loader.studies = exchange_images(loader.studies, plan.seed)
@@ -96,10 +117,12 @@ def assess(
     probes: dict[str, Any] = {}
     beside: dict[str, Baseline] = {}
     if plan.evaluation.probes:
-        probes, beside = on_main(
-            accelerator,
-            lambda: _probe(plan, model, studies, folder, accelerator, watcher, split),
-        )
+
+        def probed() -> tuple[dict[str, Any], dict[str, Baseline]]:
+            return _probe(plan, model, studies, folder, accelerator, watcher, split)
+
+        # of a model in shards no process has the whole: all of them ask it the same
+        probes, beside = probed() if is_sharded(model) else on_main(accelerator, probed)
         load_checkpoint(folder.best, model)
     watcher.note(_scoring(predictions))
     # what is scored teaches nothing: no constant is chosen on it, and no report found in itself
@@ -119,7 +142,9 @@ def assess(
             seed=plan.seed,
         ),
     )
-    return Assessment(split, predictions, card, shuffled, probes, plan.cautions)
+    return Assessment(
+        split, predictions, card, shuffled, probes, judge, judged, cautions=plan.cautions
+    )
 
 
 def _scoring(predictions: Sequence[Prediction]) -> str:
@@ -183,25 +208,26 @@ def _probe(
                 "device": accelerator.device,
             }
             kept: dict[str, Any] = {}
-            if isinstance(objective, Reconstructs):
-                kept |= reconstruction(model, name, loader, **common)
-            if isinstance(objective, Embeds):
-                kept |= retrieval(model, loader, embeds=name, matches=matchers, **common)
-                copied = nearest_reports(
-                    model,
-                    loader,
-                    studies.reports("train"),
-                    studies.raw_reports("train"),
-                    embeds=name,
-                    max_tokens=plan.data.max_report_tokens,
-                    device=accelerator.device,
-                    watcher=watcher,
-                )
-                beside[f"nearest report ({name.upper()})"] = Baseline(
-                    [copied], f"of training, by the {name} of stage {stage}"
-                )
-            elif isinstance(objective, Matches) and not embedded:
-                kept |= retrieval(model, loader, matches=[name], **common)
+            with at_hand(model):
+                if isinstance(objective, Reconstructs):
+                    kept |= reconstruction(model, name, loader, **common)
+                if isinstance(objective, Embeds):
+                    kept |= retrieval(model, loader, embeds=name, matches=matchers, **common)
+                    copied = nearest_reports(
+                        model,
+                        loader,
+                        studies.reports("train"),
+                        studies.raw_reports("train"),
+                        embeds=name,
+                        max_tokens=plan.data.max_report_tokens,
+                        device=accelerator.device,
+                        watcher=watcher,
+                    )
+                    beside[f"nearest report ({name.upper()})"] = Baseline(
+                        [copied], f"of training, by the {name} of stage {stage}"
+                    )
+                elif isinstance(objective, Matches) and not embedded:
+                    kept |= retrieval(model, loader, matches=[name], **common)
             if kept:
                 found[name] = {"stage": stage} | {
                     key: asdict(cast(Any, value)) if hasattr(value, "low") else value

@@ -1,6 +1,6 @@
 """Generating over a split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast, final
 
@@ -12,7 +12,8 @@ from rrgcore.cleaning import is_empty
 from rrgcore.data import Loader
 from rrgcore.model import ReportModel
 from rrgcore.scoring import Pair
-from rrgcore.types import Generation
+from rrgcore.sharding import hide, is_sharded
+from rrgcore.types import Batch, Generation
 from rrgcore.watch import Watcher
 
 
@@ -27,6 +28,8 @@ class Prediction:
     prediction: str
     logprob: float
     """Mean over the tokens."""
+    total: float = 0.0
+    """Their sum: the log-probability of the whole report."""
 
     @property
     def pair(self) -> Pair:
@@ -51,18 +54,35 @@ def generate_reports(
     training = model.training
     model.eval()
     predictions: list[Prediction] = []
-    for batch in watcher.track(loader.epoch(), title, len(loader)):
+    batches = _in_step(loader) if is_sharded(model) else loader.epoch()
+    for batch in watcher.track(batches, title, len(loader)):
         with accelerator.autocast():
             written = model.generate(batch.to(accelerator.device), generation)
         for id, report in zip(batch.ids, written, strict=True):
             mean = float(np.mean(report.logprobs)) if report.logprobs else 0.0
-            predictions.append(Prediction(id, references[id], report.text, mean))
+            total = float(sum(report.logprobs))
+            predictions.append(Prediction(id, references[id], report.text, mean, total))
+    hide(model)
     model.train(training)
     if accelerator.num_processes > 1:
         order = {study.id: i for i, study in enumerate(loader.studies)}
-        gathered = cast(list[Prediction], gather_object(predictions))
+        gathered = cast(list[Prediction], gather_object(predictions[: _share(loader, loader.rank)]))
         predictions = sorted(gathered, key=lambda prediction: order[prediction.id])
     return predictions
+
+
+def _in_step(loader: Loader) -> Iterator[Batch]:
+    """Pass the batches on; then, where another process has one more, another that nobody reads:
+    processes that hold a model in shards write together or not at all.
+    """
+    yield from loader.epoch()
+    for _ in range(len(loader), -(-_share(loader, 0) // loader.batch_size)):
+        yield loader.collate(loader.studies[:1])
+
+
+def _share(loader: Loader, rank: int) -> int:
+    """Count the studies of one process; the first has the most."""
+    return len(range(rank, len(loader.studies), loader.world))
 
 
 def with_reference(predictions: Sequence[Prediction]) -> list[Prediction]:

@@ -14,6 +14,7 @@ from rrgcore.assembled import check_assembled
 from rrgcore.assess import Assessment, assess
 from rrgcore.build import build_model, make_metrics
 from rrgcore.checkpoint import link_folder
+from rrgcore.compiling import why_not
 from rrgcore.errors import RecipeError, did_you_mean
 from rrgcore.evaluate import Prediction
 from rrgcore.faults.telling import testing
@@ -22,6 +23,7 @@ from rrgcore.folder import PREDICTIONS, SCORES, RunFolder
 from rrgcore.given import keep_given
 from rrgcore.images.disk_cache import unheard
 from rrgcore.interrupts import Interrupts
+from rrgcore.launched import check_launched
 from rrgcore.manifest import Manifest, rules_in
 from rrgcore.plan import Plan
 from rrgcore.resolve import resolved, weigh
@@ -35,6 +37,7 @@ from rrgcore.tokenizers import WORDS, Tokenizers
 from rrgcore.tokens import AbsentTokenizer
 from rrgcore.training import Trainer
 from rrgcore.watch import Watcher, tracking
+from rrgcore.zero import is_asked_for
 
 
 @final
@@ -182,9 +185,11 @@ def listed_studies(
 
 def write_assessment(folder: RunFolder, found: Assessment) -> None:
     """Write scores.json and predictions.jsonl (for another split than test, with its name in
-    theirs).
+    theirs), and what the run has learned of its predictions, where it had not.
     """
     suffix = "" if found.split == "test" else f"-{found.split}"
+    if found.judge is not None:
+        found.judge.save(folder)
     mark = {MARK: True} if ORACLE in found.cautions else {}
     predictions = [_entry(prediction) | mark for prediction in found.predictions]
     folder.write_lines(PREDICTIONS.replace(".", f"{suffix}."), predictions)
@@ -202,17 +207,26 @@ def make_accelerator(plan: Plan) -> Accelerator:
             "fp16 needs an accelerator, and this machine has none that torch can use: set bf16 or "
             "fp32",
         )
-    return Accelerator(
-        mixed_precision="no" if precision == "fp32" else precision,
+    zero, found = is_asked_for(), torch.accelerator.is_available()
+    accelerator = Accelerator(
+        # DeepSpeed is told each stage's, as autocast: else it would hold weights in half
+        mixed_precision="no" if precision == "fp32" or zero else precision,
         # unless it is told so, torchrun's processes on a machine without a GPU stay strangers
-        cpu=not torch.accelerator.is_available(),
+        cpu=not found and not zero,
         kwargs_handlers=[
             # a report-only stage, or a variant without mim, leaves cross-attention or heads unused
             DistributedDataParallelKwargs(find_unused_parameters=True),
             # the others wait while the main process scores
-            InitProcessGroupKwargs(timeout=timedelta(hours=12)),
+            InitProcessGroupKwargs(
+                timeout=timedelta(hours=12), backend="gloo" if zero and not found else None
+            ),
         ],
     )
+    check_launched(plan, accelerator)
+    for name, stage in plan.stages.items():
+        if stage.compile and (reason := why_not(accelerator)):
+            raise plan.refusal(f"stages.{name}.compile", reason)
+    return accelerator
 
 
 def in_a_line(facts: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Final, final, get_args
 
-from rrgcore.checkpoint import load_model
+from rrgcore.checkpoint import MODEL, load_model
 from rrgcore.cleaning import CLEANERS, digest_of
 from rrgcore.errors import RunError
 from rrgcore.files import read_json, write_json
@@ -26,6 +26,11 @@ ANSWERS: Final = frozenset(
 )
 """What annotators said of studies: written whenever they are asked first, also after a checkpoint
 was saved, and guarded each by itself (`rrgcore.knowledge`).
+"""
+
+JUDGE: Final = "prediction"
+"""The artefact that is made after the checkpoints: what the finished model's predictions are worth.
+It is guarded by itself (`rrgcore.prediction.judge`).
 """
 
 Facts = Mapping[str, Any]
@@ -124,6 +129,12 @@ def check_all_belong(run: RunFolder) -> None:
             check_belongs(run, path.parent)
 
 
+def hashes_of(checkpoint: Path) -> tuple[str, str]:
+    """Return what tells the recipe and the weights of a checkpoint from others; raises RunError."""
+    saved = _read(checkpoint)
+    return saved["recipe"], saved[FILES].get(MODEL, "")
+
+
 def rules_of(checkpoint: Path) -> list[str]:
     """List the cleaning rules that were in use where a checkpoint was saved; raises RunError."""
     return list(_read(checkpoint)["cleaning"])
@@ -210,7 +221,7 @@ def _artefacts(folder: Path) -> Iterator[tuple[str, str]]:
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):  # what was killed while it was written
+        if path.name.startswith(".") or path.name == JUDGE:  # `.`: killed while it was written
             continue
         if path.is_file():
             yield path.name, _hash_of(path)

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from rrgcore.augment import tell_never_mirrored, unfit
 from rrgcore.build import make_annotators, make_dataset
 from rrgcore.cleaning import is_empty
-from rrgcore.data import Collator, ImageCache, Loader, truncated
+from rrgcore.data import CACHE_BYTES, Collator, ImageCache, Loader, truncated
 from rrgcore.errors import DataError, Problem, RecipeError
 from rrgcore.gathering import slug_of
 from rrgcore.images.disk_cache import open_disk_cache, unheard
@@ -23,6 +23,7 @@ from rrgcore.provenance import Provenance
 from rrgcore.settings import AugmentSettings, Split
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Dataset, KeepsRawReports, Track, Workbench, learns, untracked
+from rrgcore.types import Batch
 
 ADAPTER = "adapter"
 """The slot of the model itself that prepares from studies; the others are objectives'."""
@@ -33,7 +34,8 @@ ROLES: tuple[Split, ...] = ("train", "val", "test")
 class Studies:
     """The studies of a plan: listed at once, annotated when a loader wants them so.
 
-    What annotators were given is read at once if `read_given`, but for what a run has `kept`.
+    What annotators were given is read at once if `read_given`, but for what a run has `kept`. Of
+    images in memory at most `hold` bytes are kept.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class Studies:
         note: Callable[[str], None] = unheard,
         kept: Path | None = None,
         read_given: bool = False,
+        hold: int = CACHE_BYTES,
     ) -> None:
         self.plan = plan
         self.dataset = dataset or make_dataset(plan)
         self._images = ImageCache(
             self.dataset,
             size=plan.data.image_size,
+            max_bytes=hold,
             disk=open_disk_cache(plan.data.cache, size=plan.data.image_size, note=note),
         )
         self.annotating: list[tuple[str, object]] = []
@@ -247,22 +251,11 @@ class Studies:
         Studies carry what these read, the adapter's made without their reports unless in
         `training`. Raises DataError where one lacks it. In training alone studies are augmented.
         """
-        parts = model.parts
         prepares = preparing(model, objectives)
         if training:
             self._check_augment(prepares)
         studies = self._carrying(role, prepares, training=training)
-        collate = Collator(
-            images=self._images,
-            mean=parts.encoder.mean,
-            std=parts.encoder.std,
-            report_tokenizer=parts.decoder.tokenizer,
-            text_tokenizer=getattr(parts.text_encoder, "tokenizer", parts.decoder.tokenizer),
-            max_report_tokens=self.plan.data.max_report_tokens,
-            prepares=prepares,
-            seed=self.plan.seed,
-            augment=self._augment if training else None,
-        )
+        collate = self._collator(model, prepares, training=training)
         return Loader(
             studies[:first],
             collate,
@@ -273,6 +266,36 @@ class Studies:
             rank=rank,
             world=world,
             workers=self.plan.data.workers,
+        )
+
+    def batch_of(self, model: ReportModel, studies: Sequence[Study]) -> Batch:
+        """Make a batch of studies that are in no split, with what the model itself reads of their
+        images. Raises DataError for one that has no image, or of which an annotator cannot tell.
+        """
+        prepares = preparing(model, ())
+        kinds = tuple({kind: 0 for each in prepares.values() for kind in each.annotations_read()})
+        if kinds:
+            studies = self.knowledge.blind("new", studies, kinds)
+        return self._collator(model, prepares, training=False)(studies)
+
+    def look(self, image: ImageRef) -> UInt8[np.ndarray, "h w"]:
+        """Return an image as the model sees it, before its pixels are normalised."""
+        return self._images[image]
+
+    def _collator(
+        self, model: ReportModel, prepares: Mapping[str, Prepares[Any]], *, training: bool
+    ) -> Collator:
+        parts = model.parts
+        return Collator(
+            images=self._images,
+            mean=parts.encoder.mean,
+            std=parts.encoder.std,
+            report_tokenizer=parts.decoder.tokenizer,
+            text_tokenizer=getattr(parts.text_encoder, "tokenizer", parts.decoder.tokenizer),
+            max_report_tokens=self.plan.data.max_report_tokens,
+            prepares=prepares,
+            seed=self.plan.seed,
+            augment=self._augment if training else None,
         )
 
     @property

@@ -24,8 +24,7 @@ from rrg_data.openi_files import (
 )
 from rrg_data.openi_xml import OpeniReport, parse_report
 from rrg_data.splits import split_by_hash
-from rrg_data.views import view_of
-from rrgcore.chest import View
+from rrgcore.chest import View, view_of
 from rrgcore.cleaning import is_empty
 from rrgcore.errors import DataError
 from rrgcore.images import read_image

@@ -19,9 +19,8 @@ from typing import Final, final
 import numpy as np
 from jaxtyping import Bool, Int8, Int64, Shaped, UInt8
 
-from rrg_data.views import view_of
 from rrgcore.annotations import Labels
-from rrgcore.chest import OBSERVATIONS, VIEWS, View
+from rrgcore.chest import OBSERVATIONS, VIEWS, View, view_of
 from rrgcore.errors import DataError, did_you_mean
 from rrgcore.settings import Split
 from rrgcore.sources import Ledger

@@ -10,8 +10,7 @@ from typing import Literal, final
 
 from rrg_data.openi_xml import LARGEST_REPORT
 from rrg_data.tgz import read_members
-from rrg_data.views import view_of
-from rrgcore.chest import View
+from rrgcore.chest import View, view_of
 from rrgcore.errors import DataError
 from rrgcore.sources import Ledger
 

@@ -8,7 +8,7 @@ from typing import Any, final
 from rrg_data.problems import Problems
 from rrg_data.r2gen_file import SPLITS, Row, shown, wrong_row, wrong_splits
 from rrg_data.sidecars import Sidecars
-from rrg_data.views import view_of
+from rrgcore.chest import view_of
 from rrgcore.cleaning import cleaner, is_empty
 from rrgcore.errors import DataError
 from rrgcore.study import ImageRef, Study

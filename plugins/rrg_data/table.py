@@ -15,12 +15,13 @@ from rrg_data.r2gen_file import Row
 from rrg_data.rows import RowStudies, raw_reports
 from rrg_data.sidecars import Sidecars
 from rrg_data.splits import split_by_hash
-from rrg_data.table_file import Record, Table, find_columns, find_table, read_table
+from rrg_data.table_file import find_table
 from rrgcore.data_check import check_data
 from rrgcore.images import read_image
 from rrgcore.provenance import Provenance
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import AnnotationFile, DataChecks, Dataset, HasAnnotationFiles, KeepsRawReports
+from rrgcore.tables import Record, Table, find_columns, read_table
 
 A = TypeVar("A")
 

@@ -413,7 +413,7 @@ def test_the_command_says_what_it_wrote_and_how_to_read_it(rrg: Rrg) -> None:
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines() == [
         "my data: 24 studies (20 train, 2 val, 2 test), 24 images, "
-        "annotations: radgraph, labels, boxes",
+        "annotations: radgraph, labels, boxes, finding_boxes",
         PhantomDataset.caution,
         "To read it in a recipe: data.name=r2gen 'data.root=my data' data.cleaning=none",
     ]

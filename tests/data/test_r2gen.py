@@ -12,8 +12,8 @@ from PIL import Image
 
 from rrg_data.plugin import rrg_components
 from rrg_data.r2gen import R2GenDataset
-from rrg_data.views import view_of
 from rrgcore.annotations import Labels, RadGraph
+from rrgcore.chest import view_of
 from rrgcore.errors import DataError
 from rrgcore.registry import Registry
 from rrgcore.study import ImageRef

@@ -1,0 +1,118 @@
+"""What reports are asked for: image files, folders of them, tables of studies."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from rrgcore.chest import View
+from rrgcore.errors import DataError, printable
+from rrgcore.tables import table_suffix
+
+SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom"))
+"""What is taken from a folder; a file that is named itself may be called anything."""
+DIRECTORY: Final = "DICOMDIR"
+"""The table of contents of a DICOM medium, which begins like a DICOM file and has no picture."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A study to be reported: its image files, none of which was opened yet."""
+
+    id: str
+    images: tuple[Path, ...]
+    views: tuple[View, ...]
+    problem: str | None = None
+    """Why its table says nothing that could be reported."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How tables of studies are read."""
+
+    columns: Mapping[str, str | list[str] | None]
+    """Which column is what, where its name does not tell: id, image, view."""
+    separator: str | None = None
+    """What stands between several images in one cell; `;` or `|` where it is not said."""
+
+
+USUAL: Final = TableOptions({})
+
+
+def find_requests(paths: Iterable[Path], options: TableOptions = USUAL) -> list[Request]:
+    """List the studies that paths ask for: an image file is one, a folder has one a file, a table
+    one a row.
+
+    In folders, and those below, files with the suffixes of images are taken, and whatever else
+    begins like a DICOM file; by name, and none that is hidden. Raises DataError for a path that
+    does not exist, a folder without images, a table that cannot be read, and an id that is asked
+    for twice.
+    """
+    found: dict[str, Request] = {}
+    for path in paths:
+        for request in _of(path, options):
+            known = found.setdefault(request.id, request)
+            if known.images != request.images:
+                raise DataError(
+                    f"two studies are called '{request.id}': {_shown(known)} and {_shown(request)}"
+                )
+    return list(found.values())
+
+
+def _of(path: Path, options: TableOptions) -> Iterator[Request]:
+    if path.is_dir():
+        inside = images_below(path)
+        if not inside:
+            raise DataError(
+                f"{path} holds no image: expected {', '.join(sorted(SUFFIXES))}, or DICOM files of "
+                "any name"
+            )
+        yield from map(_single, inside)
+    elif not path.is_file():
+        raise DataError(f"{path} does not exist")
+    elif table_suffix(path):
+        from rrgcore.prediction.study_table import requests_in
+
+        yield from requests_in(path, options)
+    else:
+        yield _single(path)
+
+
+def images_below(folder: Path) -> list[Path]:
+    """List the image files below a folder by name."""
+    return sorted(path for path in folder.rglob("*") if _is_image(path, folder))
+
+
+def _is_image(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    if hidden or path.name.upper() == DIRECTORY or not path.is_file():
+        return False
+    return path.suffix.lower() in SUFFIXES or _begins_like_dicom(path)
+
+
+def _begins_like_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:  # whoever cannot be read and has no image's name is left alone
+        return False
+
+
+def _single(path: Path) -> Request:
+    return Request(id_of(path), (path,), ("unknown",))
+
+
+def id_of(name: object) -> str:
+    """Return a name as an id: what would break a line, or cannot be written, is spelt out."""
+    return printable(str(name)).replace("\n", "\\n")
+
+
+def _shown(request: Request) -> str:
+    return ", ".join(map(str, request.images)) or "one without images"
+
+
+def paths_of(paths: Sequence[str | Path]) -> list[Path]:
+    """Return names as paths, `~` understood."""
+    return [Path(path).expanduser() for path in paths]

@@ -1,0 +1,111 @@
+"""A table of studies to be reported, with the columns that the data set `table` reads."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from rrgcore.chest import View, view_of
+from rrgcore.errors import DataError
+from rrgcore.prediction.inputs import Request, TableOptions, id_of
+from rrgcore.tables import NAMES, Record, Table, find_columns, plain_name, read_table
+
+SAID: Final = "--column {}=NAME"
+VIEWS_AS_COLUMNS: Final = ("frontal", "lateral", "pa", "ap")
+"""Columns of images that are called after their view."""
+_SEPARATORS: Final = re.compile(r"[;|]")
+
+
+def requests_in(path: Path, options: TableOptions) -> list[Request]:
+    """List a table's studies in its order; raises DataError where it cannot be read, or has no
+    column of images.
+
+    Rows with the same id are the images of one study. Without a column of ids a study is called
+    after its first image. Images are below the table's own folder, or the folder `images` beside
+    it. A row that names none, or that has not as many cells as the header, is a request with a
+    `problem`.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    table = read_table(path, data)
+    wanted = {**_images_by_name(table), **options.columns}
+    columns = find_columns(table, wanted, path, needed=("image",), option="--column", say=SAID)
+    found: dict[str, Request] = {}
+    for record in table.records:
+        request = _request(path, record, columns, options.separator)
+        known = found.get(request.id)
+        found[request.id] = request if known is None else _joined(known, request)
+    broken = [Request(id_of(f"{path}, {text}"), (), (), text) for text in table.problems]
+    if not found and not broken:
+        raise DataError(f"{path}: has no rows")
+    return [*found.values(), *broken]
+
+
+def _images_by_name(table: Table) -> dict[str, list[str]]:
+    """Find several columns of images: image_1, image_2; or frontal, lateral."""
+    usual = {plain_name(name) for name in NAMES["image"]}
+    plain = {column: plain_name(column) for column in table.columns}
+    if any(name in usual for name in plain.values()):
+        return {}
+    numbered = [column for column, name in plain.items() if name.rstrip("0123456789") in usual]
+    named = [column for column, name in plain.items() if name in VIEWS_AS_COLUMNS]
+    return {"image": numbered or named} if numbered or named else {}
+
+
+def _request(
+    path: Path, record: Record, columns: Mapping[str, Sequence[str]], separator: str | None
+) -> Request:
+    images: list[str] = []
+    views: list[str | None] = []
+    for column in columns["image"]:
+        cells = _cells(record, column, path, separator)
+        images += cells
+        views += [column if plain_name(column) in VIEWS_AS_COLUMNS else None] * len(cells)
+    said = [cell for column in columns["view"] for cell in _parts(record, column, separator)]
+    if len(said) == len(images):
+        views = list(said)
+    id = next(iter(_texts(record.values.get(columns["id"][0]))), "") if columns["id"] else ""
+    place = f"{path}, line {record.line}"
+    return Request(
+        id_of(id or (images[0] if images else place)),
+        tuple(_place(path, image) for image in images),
+        tuple[View, ...](map(view_of, views)),
+        None if images else f"{place}: names no image",
+    )
+
+
+def _joined(known: Request, more: Request) -> Request:
+    """Return one study of two rows; an image that both name is one."""
+    there = dict(zip(known.images, known.views, strict=True))
+    there |= {i: v for i, v in zip(more.images, more.views, strict=True) if i not in there}
+    problem = None if there else known.problem
+    return replace(known, images=tuple(there), views=tuple(there.values()), problem=problem)
+
+
+def _cells(record: Record, column: str, path: Path, separator: str | None) -> list[str]:
+    """Return the images that a cell names; one is not parted where a file is called so."""
+    texts = _texts(record.values.get(column))
+    if separator is None and len(texts) == 1 and _place(path, texts[0]).is_file():
+        return texts
+    return _parts(record, column, separator)
+
+
+def _parts(record: Record, column: str, separator: str | None) -> list[str]:
+    texts = _texts(record.values.get(column))
+    parts = (text.split(separator) if separator else _SEPARATORS.split(text) for text in texts)
+    return [part.strip() for each in parts for part in each if part.strip()]
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [str(each).strip() for each in values if each is not None and str(each).strip()]
+
+
+def _place(table: Path, name: str) -> Path:
+    """Return where an image is: beside the table, or in the folder `images` there."""
+    beside = table.parent / name
+    below = table.parent / "images" / name
+    return below if not beside.is_file() and below.is_file() else beside

@@ -1,0 +1,177 @@
+"""What `rrg predict` takes: files, folders, tables of studies."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rrgcore.errors import DataError
+from rrgcore.prediction.inputs import Request, TableOptions, find_requests
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with images a, b and c, and others below it."""
+    for name in ("a.png", "b.png", "c.jpg"):
+        Image.fromarray(np.full((20, 20), 90, np.uint8)).save(tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def table(folder: Path) -> Callable[..., list[Request]]:
+    """Write a table beside the images, and read it."""
+
+    def read(text: str, *, name: str = "studies.csv", **options: object) -> list[Request]:
+        (folder / name).write_text(text)
+        columns = options.pop("columns", {})
+        return find_requests([folder / name], TableOptions(columns, **options))  # type: ignore[arg-type]
+
+    return read
+
+
+def names(requests: list[Request]) -> dict[str, list[str]]:
+    return {each.id: [path.name for path in each.images] for each in requests}
+
+
+def test_a_folder_has_its_images_by_name_and_those_below(folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "deep" / "d.PNG").write_bytes((folder / "a.png").read_bytes())
+    (folder / "notes.txt").write_text("no image")
+    found = find_requests([folder])
+
+    assert [path.name for each in found for path in each.images] == [
+        "a.png", "b.png", "c.jpg", "d.PNG",
+    ]  # fmt: skip
+    assert [each.id for each in found] == [str(each.images[0]) for each in found]
+
+
+def test_what_begins_like_a_dicom_file_is_taken_whatever_it_is_called(folder: Path) -> None:
+    dicom = bytes(128) + b"DICM" + bytes(20)
+    for name in ("IM000001", "1.2.840.77", "DICOMDIR", ".hidden"):
+        (folder / name).write_bytes(dicom)
+    (folder / "README").write_text("x" * 400)
+    found = {path.name for each in find_requests([folder]) for path in each.images}
+
+    assert found == {"a.png", "b.png", "c.jpg", "IM000001", "1.2.840.77"}
+
+
+def test_what_is_named_twice_is_reported_once(folder: Path) -> None:
+    assert len(find_requests([folder / "a.png", folder, folder / "b.png"])) == 3
+
+
+def test_a_path_that_is_not_there_is_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        find_requests([folder / "a.png", folder / "gone.png"])
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no image"):
+        find_requests([tmp_path])
+
+
+def test_a_name_that_would_break_a_line_is_spelt_out(folder: Path) -> None:
+    (folder / "a.png").rename(folder / "a\nb.png")
+
+    assert find_requests([folder])[0].id.endswith("a\\nb.png")
+
+
+# ---- tables ---------------------------------------------------------------------------------
+
+
+def test_a_row_is_a_study_with_its_images_beside_the_table(
+    table: Callable[..., list[Request]], folder: Path
+) -> None:
+    found = table("study_id,image_path,view\nA,a.png,PA\nB,b.png;c.jpg,PA;LL\n")
+
+    assert names(found) == {"A": ["a.png"], "B": ["b.png", "c.jpg"]}
+    assert found[0].images == (folder / "a.png",)
+    assert [each.views for each in found] == [("frontal",), ("frontal", "lateral")]
+
+
+def test_rows_of_one_id_are_one_study(table: Callable[..., list[Request]]) -> None:
+    found = table("id,image,view\nA,a.png,PA\nB,c.jpg,\nA,b.png,LATERAL\n")
+
+    assert names(found) == {"A": ["a.png", "b.png"], "B": ["c.jpg"]}
+    assert found[0].views == ("frontal", "lateral")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,image_1,image_2\nA,a.png,b.png\nB,c.jpg,\n",
+        "id;frontal;lateral\nA;a.png;b.png\nB;c.jpg;\n",
+        "id,image\nA,a.png|b.png\nB,c.jpg\n",
+    ],
+)
+def test_several_images_are_understood_without_being_told(
+    text: str, table: Callable[..., list[Request]]
+) -> None:
+    assert names(table(text)) == {"A": ["a.png", "b.png"], "B": ["c.jpg"]}
+
+
+def test_columns_called_after_a_view_have_it(table: Callable[..., list[Request]]) -> None:
+    assert table("id,frontal,lateral\nA,a.png,b.png\n")[0].views == ("frontal", "lateral")
+
+
+def test_columns_and_separator_can_be_said(table: Callable[..., list[Request]]) -> None:
+    columns = {"id": ["who"], "image": ["x", "y"]}
+    found = table("who,x,y\nA,a.png b.png,c.jpg\n", columns=columns, separator=" ")
+
+    assert names(found) == {"A": ["a.png", "b.png", "c.jpg"]}
+
+
+def test_a_column_that_is_not_there_is_refused_with_those_that_are(
+    table: Callable[..., list[Request]],
+) -> None:
+    with pytest.raises(DataError, match=r"no column 'imag' \(image\).*columns who, file"):
+        table("who,file\nA,a.png\n", columns={"image": ["imag"]})
+    with pytest.raises(DataError, match="--column image=NAME"):
+        table("who,where\nA,a.png\n")
+
+
+def test_without_ids_a_study_is_called_after_its_image(
+    table: Callable[..., list[Request]],
+) -> None:
+    assert names(table("image\na.png\nb.png\n")) == {"a.png": ["a.png"], "b.png": ["b.png"]}
+
+
+def test_what_a_data_table_has_beside_is_no_trouble(
+    table: Callable[..., list[Request]], folder: Path
+) -> None:
+    (folder / "images").mkdir()
+    (folder / "a.png").rename(folder / "images" / "a.png")
+    found = table("id,report,image,split\nA,the lungs are clear,a.png,test\n")
+
+    assert found[0].images == (folder / "images" / "a.png",)
+
+
+def test_json_lines_and_compressed_tables_are_read(
+    table: Callable[..., list[Request]], folder: Path
+) -> None:
+    found = table(json.dumps({"id": 7, "images": ["a.png", "b.png"]}) + "\n", name="s.jsonl")
+    packed = folder / "s.csv.gz"
+    packed.write_bytes(gzip.compress(b"id,image\nA,a.png\n"))
+
+    assert names(found) == {"7": ["a.png", "b.png"]}
+    assert names(find_requests([packed])) == {"A": ["a.png"]}
+
+
+def test_a_row_without_an_image_is_a_problem_and_the_rest_goes_on(
+    table: Callable[..., list[Request]],
+) -> None:
+    found = table("id,image\nA,\nB,b.png\nC,c.jpg,too,many\n")
+
+    assert [bool(each.problem) for each in found] == [True, False, True]
+    assert "line 2: names no image" in (found[0].problem or "")
+
+
+def test_one_id_for_two_studies_is_refused(folder: Path) -> None:
+    for name, image in (("one.csv", "a.png"), ("two.csv", "b.png")):
+        (folder / name).write_text(f"id,image\nA,{image}\n")
+
+    with pytest.raises(DataError, match=r"two studies are called 'A': .*a\.png and .*b\.png"):
+        find_requests([folder / "one.csv", folder / "two.csv"])
