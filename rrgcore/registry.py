@@ -19,6 +19,7 @@ KINDS: Mapping[str, str] = {
     "metric": "rrgcore.scoring:Metric",
     "published": "rrgcore.scoring.published:Published",
     "annotator": "rrgcore.supply:Annotator",
+    "figure": "rrgcore.insight.figure:Figure",
 }
 """Each kind and where its abstract class is; those of scores and data import no torch."""
 

@@ -1,5 +1,6 @@
 """Multi-head attention: of a sequence to itself, and of a sequence to another one."""
 
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -56,18 +57,17 @@ class SelfAttention(nn.Module):
         return self._merge(y)
 
     def extend(
-        self, x: Float[Tensor, "b n d"], held: KeysValues | None
-    ) -> tuple[Float[Tensor, "b n d"], KeysValues]:
-        """Attend causally to the tokens held and to these; return what is to be held next."""
+        self, x: Float[Tensor, "b n d"], hold: Callable[[KeysValues], KeysValues]
+    ) -> Float[Tensor, "b n d"]:
+        """Attend causally to the tokens held and to these, which `hold` adds to them."""
         projected = self._project(x)
-        q, new = projected[0], projected[1:]
-        keys_values = new if held is None else torch.cat([held, new], dim=3)
+        q, keys_values = projected[0], hold(projected[1:])
         n, m = x.shape[1], keys_values.shape[3]
         past = None
         if n > 1:  # a single token may see all that is held
             past = torch.ones(n, m, dtype=torch.bool, device=x.device).tril(m - n)
         y = F.scaled_dot_product_attention(q, *keys_values, attn_mask=past)
-        return self._merge(y), keys_values
+        return self._merge(y)
 
     def _project(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "3 b heads n c"]:
         return rearrange(

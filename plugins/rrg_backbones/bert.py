@@ -17,6 +17,7 @@ from rrg_backbones.weights import set_parameters
 from rrg_backbones.weights_bert import read_bert
 from rrgcore.api import (
     Attends,
+    AttendsWriting,
     CrossModal,
     Decoded,
     Decoder,
@@ -39,7 +40,16 @@ START = "[START]"
 
 
 @final
-class Bert(Decoder, TextGivenImage, EmbedsTokens, Attends, CrossModal, Pretrained, MayLack):
+class Bert(
+    Decoder,
+    TextGivenImage,
+    EmbedsTokens,
+    Attends,
+    AttendsWriting,
+    CrossModal,
+    Pretrained,
+    MayLack,
+):
     """X_0 = LN(word + position + type), then a trunk: T-Enc alone, T-CMEnc with an image, T-Dec.
 
     L_RG = −1/N Σ_i log P(x_i | x_<i, v): the report is read with [START] in place of its [CLS]
@@ -108,14 +118,13 @@ class Bert(Decoder, TextGivenImage, EmbedsTokens, Attends, CrossModal, Pretraine
     def generate(self, visual: Visual, generation: Generation) -> list[Generated]:
         """Write reports of at most `max_tokens` tokens, without special tokens or unknown words."""
         write = sample_texts if generation.sample else beam_search
+        most = min(generation.max_new_tokens, self.max_tokens)
         found = write(
-            _Writer(self, visual),
+            _Writer(self, visual, most),
             torch.full((len(visual.tokens),), self._start, device=visual.tokens.device),
             end=self.tokenizer.sep_id,
             forbidden=self._forbidden,
-            generation=replace(
-                generation, max_new_tokens=min(generation.max_new_tokens, self.max_tokens)
-            ),
+            generation=replace(generation, max_new_tokens=most),
         )
         return [
             Generated(self.tokenizer.decode(best.ids), best.ids, best.logprobs) for best in found
@@ -153,6 +162,15 @@ class Bert(Decoder, TextGivenImage, EmbedsTokens, Attends, CrossModal, Pretraine
             context_mask=image.mask,
         )
 
+    def writing_attention(self, visual: Visual, report: Tokens) -> Float[Tensor, "b l heads s n"]:
+        """Return where T-Dec looks at the image, for each token that it names."""
+        return self.trunk.attention(
+            self.embeddings(report.with_first(self._start).ids[:, :-1]),
+            context=visual.tokens,
+            context_mask=visual.mask,
+            causal=True,
+        )
+
     def load_weights(self) -> frozenset[str]:
         """Read `weights`; cross-attention and the rows of added tokens keep their random values."""
         assert self.weights is not None, "there are no weights to load"
@@ -176,7 +194,7 @@ class Bert(Decoder, TextGivenImage, EmbedsTokens, Attends, CrossModal, Pretraine
 
     def lacks(self, capability: type) -> str | None:
         """Say that no layer of the trunk reads an image."""
-        if capability is Decoder and not self.trunk.context_dim:
+        if capability in (Decoder, AttendsWriting) and not self.trunk.context_dim:
             return "reads no image: set cross_layers: all in its trunk"
         if capability in (TextGivenImage, Attends) and not self._reader.context_dim:
             return "reads no image: set cross_layers: all in its trunk, or give it a cross_trunk"
@@ -245,9 +263,10 @@ class WordHead(nn.Module):
 class _Writer(Writer):
     """T-Dec in the course of writing: the images projected once, a cache for what is written."""
 
-    def __init__(self, bert: Bert, visual: Visual) -> None:
+    def __init__(self, bert: Bert, visual: Visual, most: int) -> None:
         self.bert = bert
         self.cache: TrunkCache = bert.trunk.begin(visual.tokens, visual.mask)
+        self.cache.room = most
 
     def step(self, tokens: Int[Tensor, " r"]) -> Float[Tensor, "r vocab"]:
         x = self.bert.embeddings(tokens[:, None], first=self.cache.length)

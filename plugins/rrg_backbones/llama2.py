@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from rrg_backbones import llama2_extras as extras
 from rrg_backbones.llama2_config import check_options, check_same, config_of
 from rrg_backbones.llama2_loading import hold_still, load_llm, make_llm
+from rrg_backbones.llama2_looking import attention_to
 from rrg_backbones.llama2_prompt import (
     INSTRUCTION,
     WORDS,
@@ -21,7 +22,9 @@ from rrg_backbones.llama2_prompt import (
     prompt_ids,
     unwritten_ids,
 )
+from rrg_backbones.llama2_scoring import score_words
 from rrgcore.api import (
+    AttendsWriting,
     Decoded,
     Decoder,
     EmbedsTokens,
@@ -39,7 +42,7 @@ from rrgcore.api import (
 
 
 @final
-class Llama2(Decoder, TextEncoder, EmbedsTokens, Pretrained):
+class Llama2(Decoder, TextEncoder, EmbedsTokens, AttendsWriting, Pretrained):
     """L_CE = −1/L Σ_i log p(x_i | X̃*, X_P, x_<i), of a language model that stands still.
 
     It reads `<s>Human: <Img>` X̃* `</Img> {prompt} \\nAssistant:` and the report. Only the report
@@ -181,6 +184,25 @@ class Llama2(Decoder, TextEncoder, EmbedsTokens, Pretrained):
         """Look up input embeddings, as float32 whatever the table is held in."""
         return F.embedding(ids, self._table).float()
 
+    @torch.no_grad()
+    def writing_attention(self, visual: Visual, report: Tokens) -> Float[Tensor, "b l heads s n"]:
+        """Return how much of each step's self-attention falls on the image's tokens.
+
+        They stand in the prompt; what is missing to one lies on its words and the report's.
+        """
+        training = self.training
+        self.eval()
+        with self._precision:
+            inputs, positions, length = self._inputs(visual, report)
+            weights = attention_to(
+                self.llm,
+                {"inputs_embeds": inputs, **positions},
+                rows=slice(length - 1, None),
+                columns=slice(len(self._before), length - len(self._after)),
+            )
+        self.train(training)
+        return weights
+
     def load_weights(self) -> frozenset[str]:
         """Read `weights` in place, a tensor at a time; quantized, they go to the device at once."""
         assert self.weights is not None, "there are no weights to load"
@@ -219,6 +241,21 @@ class Llama2(Decoder, TextEncoder, EmbedsTokens, Pretrained):
 
     def _logprobs(self, visual: Visual, report: Tokens) -> Float[Tensor, " m"]:
         """Return the log-probability of each real token after the first, report by report."""
+        inputs, positions, length = self._inputs(visual, report)
+        hidden = self.llm.model(
+            inputs_embeds=inputs, use_cache=False, **positions
+        ).last_hidden_state
+        asked = report.mask[:, 1:]
+        return score_words(
+            self.llm.lm_head, hidden[:, length - 1 :][asked], report.ids[:, 1:][asked]
+        )
+
+    def _inputs(
+        self, visual: Visual, report: Tokens
+    ) -> tuple[Float[Tensor, "b n d"], dict[str, Tensor], int]:
+        """Return the prompt with its image and the report behind it, where they stand if that must
+        be said, and how long the prompt is.
+        """
         prefix, mask = self._prefix(visual)
         length = prefix.shape[1]
         # the last token names nothing that comes after it, and padding is read nowhere
@@ -232,12 +269,7 @@ class Llama2(Decoder, TextEncoder, EmbedsTokens, Pretrained):
                 "attention_mask": mask.long(),
                 "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
             }
-        hidden = self.llm.model(
-            inputs_embeds=torch.cat([prefix, read], dim=1), use_cache=False, **positions
-        ).last_hidden_state
-        asked = report.mask[:, 1:]
-        logits = self.llm.lm_head(hidden[:, length - 1 :][asked])
-        return -F.cross_entropy(logits.float(), report.ids[:, 1:][asked], reduction="none")
+        return torch.cat([prefix, read], dim=1), positions, length
 
     def _room(self, prefix: int, *, needed: int = 1) -> int:
         """Return how many tokens of a report have positions; raises UserError for too few."""

@@ -1,13 +1,15 @@
 """The stack of layers that KIA shares between its components."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from rrg_backbones.attention import CrossAttention, KeysValues, SelfAttention, allow
+from rrg_backbones.cache import Cache
 from rrg_backbones.init import reset
 from rrgcore.api import CrossModal, Trunk, TrunkCache, UserError
 
@@ -100,7 +102,10 @@ class Transformer(Trunk, CrossModal):
         self._check(context)
         return Cache(
             context=[
-                None if context is None or layer.cross is None else layer.cross.project(context)
+                # read at every step, and faster as one piece
+                None
+                if context is None or layer.cross is None
+                else layer.cross.project(context).contiguous()
                 for layer in self.layers
             ],
             allowed=allow(context_mask),
@@ -109,12 +114,13 @@ class Transformer(Trunk, CrossModal):
     def extend(self, x: Float[Tensor, "b n d"], cache: TrunkCache) -> Float[Tensor, "b n d"]:
         """Run the next tokens; equals the last `n` rows of the full causal forward."""
         assert isinstance(cache, Cache), "a cache goes back to the trunk that began it"
-        cache.length += x.shape[1]
+        read = x
         for index, layer in enumerate(self.layers):
-            x, cache.held[index] = layer.extend(x, cache.held[index])
+            x = layer.extend(x, partial(cache.hold, index))
             if (keys_values := cache.context[index]) is not None:
                 x = layer.read(x, keys_values, cache.allowed)
             x = layer.feed_forward(x)
+        cache.grow(read)
         return self.last_norm(x)
 
     def attention(
@@ -208,11 +214,11 @@ class Layer(nn.Module):
         )
 
     def extend(
-        self, x: Float[Tensor, "b n d"], held: KeysValues | None
-    ) -> tuple[Float[Tensor, "b n d"], KeysValues]:
+        self, x: Float[Tensor, "b n d"], hold: Callable[[KeysValues], KeysValues]
+    ) -> Float[Tensor, "b n d"]:
         """Run eq. 1a causally on the next tokens."""
-        y, held = self.attention.extend(self.attention_norm(x) if self.pre else x, held)
-        return (x + y if self.pre else self.attention_norm(x + y)), held
+        y = self.attention.extend(self.attention_norm(x) if self.pre else x, hold)
+        return x + y if self.pre else self.attention_norm(x + y)
 
     def read(
         self, x: Float[Tensor, "b n d"], keys_values: Tensor, allowed: Tensor | None
@@ -237,38 +243,3 @@ class Layer(nn.Module):
         if self.pre:
             return x + self.dropout(sublayer(norm(x)))
         return norm(x + self.dropout(sublayer(x)))
-
-
-@final
-class Cache(TrunkCache):
-    """Keys and values of the tokens held, by layer, and of the contexts they read."""
-
-    def __init__(
-        self, *, context: list[KeysValues | None], allowed: Bool[Tensor, "b 1 1 m"] | None
-    ) -> None:
-        self.length = 0
-        self.held: list[KeysValues | None] = [None] * len(context)
-        self.context = context
-        self.allowed = allowed
-        first = next((item for item in context if item is not None), None)
-        # which context each row reads: the beams of a study read one copy
-        self._source = None if first is None else torch.arange(first.shape[1], device=first.device)
-
-    def select(self, rows: Int[Tensor, " b"]) -> None:
-        """Keep these rows, in this order; contexts are copied only where rows leave their study."""
-        self.held = [None if held is None else held.index_select(1, rows) for held in self.held]
-        if self._source is None:
-            return
-        read = self._source.unique_consecutive()
-        source = self._source[rows]
-        kept, counts = source.unique_consecutive(return_counts=True)
-        if bool((counts != counts[0]).any()):
-            kept, counts = source, torch.ones_like(source)
-        self._source = torch.arange(len(kept), device=rows.device).repeat_interleave(counts)
-        if torch.equal(kept, read):
-            return
-        self.context = [
-            None if item is None else item.index_select(1, kept) for item in self.context
-        ]
-        if self.allowed is not None:
-            self.allowed = self.allowed.index_select(0, kept)

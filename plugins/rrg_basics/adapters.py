@@ -4,11 +4,11 @@ from typing import final
 
 from torch import nn
 
-from rrgcore.api import Adapter, Encoded, Visual
+from rrgcore.api import Adapter, Encoded, KeepsPlaces, Visual
 
 
 @final
-class IdentityAdapter(Adapter):
+class IdentityAdapter(Adapter, KeepsPlaces):
     """The decoder reads the encoder's tokens as they are: H = X.
 
     Raises ValueError where the two have different widths.
@@ -28,7 +28,7 @@ class IdentityAdapter(Adapter):
 
 
 @final
-class LinearAdapter(Adapter):
+class LinearAdapter(Adapter, KeepsPlaces):
     """One projection to the decoder's width: H = X W + b, then LN(H) with `norm`.
 
     With `norm` it is what R2GenGPT puts between Swin and Llama 2 (Wang et al., 2023).

@@ -18,12 +18,15 @@ from rrgcore.api import (
     Adapter,
     EmbedsTokens,
     Encoded,
+    KeepsPlaces,
     MayLack,
     NGrams,
     OffersAlignment,
     Parts,
     Prepares,
+    ShowsKnowledge,
     Study,
+    TakenIn,
     Tokenizer,
     UserError,
     Visual,
@@ -32,7 +35,14 @@ from rrgcore.api import (
 
 
 @final
-class CmEAA(Adapter, Prepares[ObservationNGrams | None], OffersAlignment, MayLack):
+class CmEAA(
+    Adapter,
+    Prepares[ObservationNGrams | None],
+    OffersAlignment,
+    KeepsPlaces,
+    ShowsKnowledge,
+    MayLack,
+):
     """X̃* = ŵ₀ · CFE(f_d(X)) + ŵ₁ · f_u(X) + NMIA(f_u(X)), ŵ = softmax(Linear(mean X) / τ).
 
     f_d and f_u are RepAdapters with one down-projection. X̃* is projected to the decoder's width and
@@ -136,6 +146,19 @@ class CmEAA(Adapter, Prepares[ObservationNGrams | None], OffersAlignment, MayLac
             fused = fused + aligned
         tokens = self.project(fused) if self.fusion_space == "encoder" else fused
         return Visual(self.norm(tokens), image.mask, alignment)
+
+    @torch.no_grad()
+    def taken_in(self, image: Encoded, prepared: ObservationNGrams | None = None) -> TakenIn:
+        """Return ŵ, and what visual tokens read of each n-gram in CFE, over its heads."""
+        attention = None
+        phrases: tuple[tuple[str, ...], ...] = ((),) * len(image.tokens)
+        if self.enhance is not None and self._choice is not None:
+            assert prepared is not None, "cmeaa needs the n-grams that its prepare() picked"
+            x = image.tokens if self.fusion_space == "encoder" else self.project(image.tokens)
+            attention = self.enhance.attention(self.f_d(x), prepared, image.mask)
+            phrases = self._choice.read_back(prepared)
+        enhanced = "f_d(X)" if self.enhance is None else "CFE(f_d(X))"
+        return TakenIn(self._weights(image), (f"ŵ₀: {enhanced}", "ŵ₁: f_u(X)"), phrases, attention)
 
     @torch.no_grad()
     def weigh(self, image: Encoded) -> Float[Tensor, "b m 2"]:

@@ -2,6 +2,7 @@
 
 from typing import Literal, final
 
+import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -35,12 +36,25 @@ class Attention(nn.Module):
         mask: Bool[Tensor, "b m"] | None = None,
     ) -> Float[Tensor, "b n d"]:
         """Attend to what `mask` says is there."""
-        q, k, v = (
-            rearrange(y, "b n (heads c) -> b heads n c", heads=self.heads)
-            for y in (self.q(x), self.k(context), self.v(context))
-        )
+        q, k, v = (self._heads(y) for y in (self.q(x), self.k(context), self.v(context)))
         allowed = None if mask is None else rearrange(mask, "b m -> b 1 1 m")
         dropout = self.dropout.p if self.training else 0.0
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout)
         y = self.out(rearrange(y, "b heads n c -> b n (heads c)"))
         return y if self.norm is None else self.norm(x + self.dropout(y))
+
+    def weights(
+        self,
+        x: Float[Tensor, "b n d"],
+        context: Float[Tensor, "b m d"],
+        mask: Bool[Tensor, "b m"] | None = None,
+    ) -> Float[Tensor, "b heads n m"]:
+        """Return how much each token takes of each of the context."""
+        q, k = self._heads(self.q(x)), self._heads(self.k(context))
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        if mask is not None:
+            scores = scores.masked_fill(~rearrange(mask, "b m -> b 1 1 m"), -torch.inf)
+        return scores.softmax(-1)
+
+    def _heads(self, y: Float[Tensor, "b n d"]) -> Float[Tensor, "b heads n c"]:
+        return rearrange(y, "b n (heads c) -> b heads n c", heads=self.heads)

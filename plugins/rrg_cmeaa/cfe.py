@@ -123,6 +123,21 @@ class CFE(Part):
         kept = x if self.concatenate == "before" else x_sa
         return self.ffn(torch.cat([e_star, kept.to(e_star)], dim=-1))
 
+    def attention(
+        self,
+        x: Float[Tensor, "b n d"],
+        ngrams: ObservationNGrams,
+        image_mask: Bool[Tensor, "b n"] | None = None,
+    ) -> Float[Tensor, "b heads n g"]:
+        """Return how much of each n-gram visual tokens read (CA of eq. 8), all its tokens together;
+        nothing where a study has none and the learned vector stood in.
+        """
+        e, mask = self.embed(ngrams)
+        read = self.cross.weights(self.visual(x, x, image_mask), self.text(e, e, mask), mask)
+        if self.embedding == "tokens":
+            read = rearrange(read, "b h n (g t) -> b h n g t", g=ngrams.index.shape[1]).sum(-1)
+        return read * rearrange(ngrams.mask, "b g -> b 1 1 g")
+
     def _make(self, dim: int, *, project: bool) -> None:
         if dim % self.heads:
             raise UserError(

@@ -75,6 +75,14 @@ class NGramChoice:
             pad_sequences(tokens, self.tokenizer.pad_id), real, index, index > 0
         )
 
+    def read_back(self, ngrams: ObservationNGrams) -> tuple[tuple[str, ...], ...]:
+        """Return the words of each study's n-grams, as its tokenizer spells them."""
+        rows = zip(ngrams.ids.tolist(), ngrams.real.sum(1).tolist(), strict=True)
+        unique = [self.tokenizer.decode(ids[:count]) for ids, count in rows]
+        return tuple(
+            tuple(unique[row] if row else "" for row in rows) for rows in ngrams.index.tolist()
+        )
+
     def _tokens(self, phrase: str) -> tuple[int, ...]:
         if phrase not in self._ids:
             self._ids[phrase] = tuple(self.tokenizer.encode(phrase)[1:-1])

@@ -1,6 +1,6 @@
 """Anatomy-guided masking: hide the patches of the landmarks that a report mentions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, final
@@ -11,7 +11,14 @@ from numpy.random import Generator
 
 from rrg_kia.atlas import Atlas, load_atlas, save_atlas
 from rrg_kia.atlas_prior import AtlasPrior
-from rrgcore.api import Artefact, HoldsArtefacts, ImageMasking, Study, UserError
+from rrgcore.api import (
+    Artefact,
+    HoldsArtefacts,
+    ImageMasking,
+    ShowsLandmarks,
+    Study,
+    UserError,
+)
 from rrgcore.supply import ReadsGiven
 
 KEPT: Final = "atlas.json"
@@ -20,7 +27,7 @@ Policy = Literal["keep_total", "keep_key"]
 
 
 @final
-class AnatomyMasking(ImageMasking, HoldsArtefacts, ReadsGiven):
+class AnatomyMasking(ImageMasking, ShowsLandmarks, HoldsArtefacts, ReadsGiven):
     """p_i = p_key where patch i shows a landmark of the report, else p_other (KIA, eq. 2), such
     that N_key·p_key + (N − N_key)·p_other = N·p_total (eq. 3).
 
@@ -82,6 +89,10 @@ class AnatomyMasking(ImageMasking, HoldsArtefacts, ReadsGiven):
         if self._named is None:
             return []
         return [Artefact(f"the atlas {self._named}", self.atlas.learned_from, self.trusted)]
+
+    def landmarks(self, grid: tuple[int, int]) -> Mapping[str, Bool[np.ndarray, " n"]]:
+        """Return the key patches of each landmark (KIA, Fig. 8)."""
+        return self.atlas.on_grid(grid)
 
     def key_patches(
         self, study: Study, image: int, grid: tuple[int, int]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, cast, final
 import numpy as np
 from jaxtyping import UInt8
 
-from rrgcore.api import Box, Boxes, Dataset, ImageRef, Labels, RadGraph, Study
+from rrgcore.api import Box, Boxes, Dataset, FindingBoxes, ImageRef, Labels, RadGraph, Study
 from rrgcore.chest import View
 from rrgcore.data import study_rng
 
@@ -36,6 +36,10 @@ class PhantomDataset(Dataset):
     caution: ClassVar[str] = (
         "These are phantoms, drawn by a program: "
         "no number here can be compared with a published one."
+    )
+    of_nobody: ClassVar[bool] = True
+    terms: ClassVar[str] = (
+        "drawn by rrg itself, of nobody: Apache-2.0, as rrg; no agreement is needed"
     )
 
     def __init__(
@@ -80,7 +84,7 @@ class PhantomDataset(Dataset):
         return render(patient, findings, self.image_size, self._rng(id, view))
 
     def annotation(self, study: Study, kind: type[Any]) -> Any:
-        """Return exact RadGraph entities, labels, or boxes of the 34 landmarks."""
+        """Return exact RadGraph entities, labels, boxes of the 34 landmarks, or of the findings."""
         make = cast(Mapping[type, Callable[[Study], Any]], self._annotators).get(kind)
         return make(study) if make else None
 
@@ -119,7 +123,12 @@ class PhantomDataset(Dataset):
 
     @cached_property
     def _annotators(self) -> Mapping[type, Callable[[Study], Any]]:
-        return {RadGraph: self._radgraph, Labels: self._labels, Boxes: self._boxes}
+        return {
+            RadGraph: self._radgraph,
+            Labels: self._labels,
+            Boxes: self._boxes,
+            FindingBoxes: self._finding_boxes,
+        }
 
     def _study(self, id: str) -> Study:
         views: tuple[View, ...] = ("frontal", "lateral") if self.lateral else ("frontal",)
@@ -139,6 +148,11 @@ class PhantomDataset(Dataset):
         frontal = tuple(Box(name, *box) for name, box in boxes.items())
         # landmarks are those of the frontal view
         return Boxes(tuple(frontal if view == "frontal" else () for view in study.views))
+
+    def _finding_boxes(self, study: Study) -> FindingBoxes:
+        found = self.finding_boxes(study.id)
+        frontal = tuple(box for boxes in found.values() for box in boxes)
+        return FindingBoxes(tuple(frontal if view == "frontal" else () for view in study.views))
 
     def _rng(self, id: str, slot: str) -> np.random.Generator:
         return study_rng(self.seed, 0, id, slot)

@@ -1,6 +1,6 @@
 """Typed annotations of a study: looked up by class, read from JSON, never passed under a string."""
 
-from rrgcore.annotations.boxes import Box, Boxes
+from rrgcore.annotations.boxes import Box, Boxes, FindingBoxes
 from rrgcore.annotations.labels import Labels, Probabilities
 from rrgcore.annotations.nearest import NearestReport
 from rrgcore.annotations.ngrams import NGrams
@@ -11,6 +11,7 @@ KINDS: tuple[type[Annotation], ...] = (
     RadGraph,
     Labels,
     Boxes,
+    FindingBoxes,
     NGrams,
     Probabilities,
     NearestReport,
@@ -24,6 +25,7 @@ __all__ = [
     "Box",
     "Boxes",
     "Entity",
+    "FindingBoxes",
     "Labels",
     "NGrams",
     "NearestReport",

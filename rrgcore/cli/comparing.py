@@ -54,6 +54,10 @@ def compare(
         str | None,
         typer.Option(metavar="NAME", help="Whose published figures to print; none for none."),
     ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw each observation's F1 here: .png or .svg."),
+    ] = None,
     id_column: IdColumn = None,
     prediction_column: PredictionColumn = None,
     reference_column: ReferenceColumn = None,
@@ -70,6 +74,8 @@ def compare(
     from rich.text import Text
 
     from rrgcore.cli.cards import print_comparison, print_published
+    from rrgcore.insight.side_by_side import check_figure_file, draw_bars, f1_by_observation
+    from rrgcore.scoring.by_name import CLINICAL
     from rrgcore.scoring.cautions import cautions_of
     from rrgcore.scoring.comparison import compare as put_side_by_side
     from rrgcore.scoring.judging import training_reports
@@ -80,6 +86,9 @@ def compare(
 
     plugins = find_plugins(plugin, no_plugin)
     check_out(out)
+    check_figure_file(figure)
+    if figure is not None and labeler == "none":
+        raise UserError("--figure draws the F1 of observations, which needs a labeler")
     metrics = make_metrics(protocol, plugins.registry, labeler, settings)
     common: "Reports | None" = None
     if references is not None:
@@ -115,6 +124,10 @@ def compare(
         "cautions": cautions,
         "as printed": [{**asdict(table), "as printed": True} for table in tables],
     }
+    if figure is not None:
+        bars = f1_by_observation({each.name: each.runs for each in found}, metrics[CLINICAL])
+        draw_bars(bars, figure, caution=" ".join(cautions))
+        answer["figure"] = bars.to_json()
     write_json(out, answer)
     if as_json:
         typer.echo(json.dumps(answer, indent=1, ensure_ascii=False))

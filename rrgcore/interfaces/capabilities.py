@@ -4,13 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
+import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.random import Generator
 from torch import Tensor, nn
 
 from rrgcore.study import Study
 from rrgcore.tokens import Tokenizer
-from rrgcore.types import Encoded, Tokens
+from rrgcore.types import Encoded, TakenIn, Tokens, Visual
 
 if TYPE_CHECKING:
     from rrgcore.features import Features
@@ -160,6 +161,43 @@ class Attends(ABC):
     @abstractmethod
     def attention(self, tokens: Tokens, image: Encoded) -> Float[Tensor, "b l heads t n"]:
         """Return attention weights; each row over `n` sums to one."""
+
+
+class AttendsWriting(ABC):
+    """A decoder that tells where it looks in the course of writing, by layer and head."""
+
+    @abstractmethod
+    def writing_attention(self, visual: Visual, report: Tokens) -> Float[Tensor, "b l heads s n"]:
+        """Return how each step of writing a report looked at the visual tokens.
+
+        `s` is one less than the report's tokens: row i is of the step that has read tokens 0 to i
+        and names token i + 1. Where token i was written is row i - 1, where it was first read is
+        row i. A row over `n` sums to one where the image is read apart, and to less where it stands
+        among other tokens: the rest lies on these. Nothing lies on an absent token, and rows of
+        padding mean nothing.
+        """
+
+
+class KeepsPlaces(ABC):  # noqa: B024  a promise, and nothing to call
+    """An adapter of which visual token i is made of image token i, whatever is mixed in: what looks
+    at the one looks at the other's place.
+    """
+
+
+class ShowsKnowledge(ABC):
+    """An adapter that brings knowledge to the image's tokens, and shows how much each took."""
+
+    @abstractmethod
+    def taken_in(self, image: Encoded, prepared: Any) -> TakenIn:
+        """Return how the terms were weighed, and what of the knowledge each image token read."""
+
+
+class ShowsLandmarks(ABC):
+    """A masking that knows where anatomical landmarks lie on a frontal image."""
+
+    @abstractmethod
+    def landmarks(self, grid: tuple[int, int]) -> Mapping[str, Bool[np.ndarray, " n"]]:
+        """Return each landmark's patches, row by row, by name."""
 
 
 class Reconstructs(ABC):

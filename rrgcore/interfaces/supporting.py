@@ -34,6 +34,8 @@ class TrunkCache(ABC):
 
     length: int
     """Tokens held so far."""
+    room: int = 0
+    """Tokens it is to hold at most, if that is known: memory may be taken for them at once."""
 
     @abstractmethod
     def select(self, rows: Int[Tensor, " b"]) -> None:

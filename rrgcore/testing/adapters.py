@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from rrgcore.features import Features
-from rrgcore.interfaces import Adapter, OffersAlignment, Prepares
+from rrgcore.interfaces import Adapter, KeepsPlaces, OffersAlignment, Prepares
 from rrgcore.testing.modules import (
     Gradients,
     alike,
@@ -53,6 +53,8 @@ def check_adapter(s: Subject) -> None:
     _check_visual(s, adapter, visual, len(batch))
     check_repeats(s, adapter, run, "forward")
     _check_absent_tokens(s, adapter, seen, prepared)
+    if isinstance(adapter, KeepsPlaces):
+        _check_places(s, adapter, seen, prepared)
     check_state(s, adapter, _build(s, seed=1), run, "forward")
 
 
@@ -106,4 +108,25 @@ def _check_absent_tokens(s: Subject, adapter: Adapter, image: Encoded, prepared:
         ),
         "tokens of an absent view (image.mask is False there) change what the decoder reads: weigh "
         "by image.mask, and say in Visual.mask which tokens are real",
+    )
+
+
+def _check_places(s: Subject, adapter: Adapter, image: Encoded, prepared: Any) -> None:
+    """Exchange two image tokens: the same two visual tokens must change most."""
+    order = torch.arange(image.tokens.shape[1])
+    order[[1, 2]] = order[[2, 1]]
+    mask = None if image.mask is None else image.mask[:, order]
+    other = replace(image, tokens=image.tokens[:, order], mask=mask)
+    with torch.no_grad():
+        one, two = adapter(image, prepared).tokens, adapter(other, prepared).tokens
+    s.expect(
+        one.shape[1] == len(order),
+        f"says that it keeps places (KeepsPlaces), and makes {one.shape[1]} visual tokens of "
+        f"{len(order)}",
+    )
+    changed = (one - two).norm(dim=-1)[0]
+    s.expect(
+        sorted(changed.topk(2).indices.tolist()) == [1, 2],
+        "says that it keeps places (KeepsPlaces), but where two image tokens are exchanged other "
+        "visual tokens than these two change most",
     )

@@ -15,6 +15,7 @@ from rrgcore.testing.annotators import check_annotator
 from rrgcore.testing.datasets import check_dataset
 from rrgcore.testing.decoders import check_decoder
 from rrgcore.testing.encoders import check_encoder
+from rrgcore.testing.figures import check_figure
 from rrgcore.testing.maskings import check_masking
 from rrgcore.testing.metrics import check_metric
 from rrgcore.testing.objectives import check_objective
@@ -36,6 +37,7 @@ CHECKS: Mapping[str, Callable[[Subject], None]] = {
     "metric": check_metric,
     "published": check_published,
     "annotator": check_annotator,
+    "figure": check_figure,
 }
 """For each kind, what its components must do."""
 

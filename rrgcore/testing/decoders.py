@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rrgcore.interfaces import Decoder, TextEncoder, TextGivenImage
+from rrgcore.interfaces import AttendsWriting, Decoder, TextEncoder, TextGivenImage
 from rrgcore.testing.modules import (
     Gradients,
     alike,
@@ -52,6 +52,8 @@ def check_decoder(s: Subject) -> None:
         _check_mean(s, decoder, visual, report)
         _check_absent_tokens(s, decoder, visual, report)
         _check_generate(s, decoder, visual)
+    if s.can(decoder, AttendsWriting):
+        _check_writing_attention(s, decoder, visual, report)
     if isinstance(decoder, TextEncoder):
         uses += check_text_encoder(s, decoder, report, gradients)
     if not s.lacks_some(decoder, Decoder, TextEncoder, TextGivenImage):
@@ -138,6 +140,36 @@ def _check_absent_tokens(s: Subject, decoder: Decoder, visual: Visual, report: T
     with torch.no_grad():
         one, two = decoder(visual, report), decoder(other, report)
     s.expect(alike(one, two), "forward reads visual tokens that visual.mask says are absent")
+
+
+def _check_writing_attention(s: Subject, decoder: Any, visual: Visual, report: Tokens) -> None:
+    """Check shape and sums, that absent tokens get nothing, and that no step sees what follows."""
+    with torch.no_grad(), s.trying("writing_attention"):
+        weights = decoder.eval().writing_attention(visual, report)
+    rows, steps = len(report.ids), report.ids.shape[1] - 1
+    s.expect(
+        weights.ndim == 5
+        and (weights.shape[0], *weights.shape[3:]) == (rows, steps, VISUAL_TOKENS),
+        f"writing_attention returns {tuple(weights.shape)}; expected [b l heads s n], a step for "
+        f"each of {steps} tokens after the first, and {VISUAL_TOKENS} visual tokens",
+    )
+    real = weights.movedim(3, 1)[report.mask[:, 1:]]
+    s.expect(
+        bool((real >= 0).all()) and bool((real.sum(-1) <= 1 + 1e-4).all()),
+        "writing_attention has a negative weight, or a step whose weights sum to more than 1",
+    )
+    s.expect(bool((real.sum((-1, -2)) > 0).all()), "writing_attention has a step without weight")
+    assert visual.mask is not None, "made with one"
+    absent = weights.movedim(-1, 1)[~visual.mask]
+    s.expect(not bool(absent.any()), "writing_attention looks at what visual.mask says is absent")
+    other = Tokens(report.ids.clone(), report.mask)
+    other.ids[:, -2:] = report.ids[:, 1:2]
+    with torch.no_grad():
+        changed = decoder.writing_attention(visual, other)
+    s.expect(
+        alike(weights[:, :, :, :-2], changed[:, :, :, :-2]),
+        "writing_attention of a step depends on tokens that are written later",
+    )
 
 
 def _check_generate(s: Subject, decoder: Decoder, visual: Visual) -> None:

@@ -12,10 +12,12 @@ from rrgcore.features import Parts, Views
 from rrgcore.interfaces import (
     Adapter,
     Attends,
+    AttendsWriting,
     Decoder,
     EmbedsTokens,
     ImageGivenText,
     JointSpace,
+    KeepsPlaces,
     OffersAlignment,
     TextGivenImage,
     VisualEncoder,
@@ -77,7 +79,7 @@ class FakeEncoder(VisualEncoder, ImageGivenText):
 
 
 @final
-class FakeAdapter(Adapter, OffersAlignment):
+class FakeAdapter(Adapter, OffersAlignment, KeepsPlaces):
     """One projection for the decoder, one of the mean for a joint space."""
 
     def __init__(
@@ -120,7 +122,7 @@ class FakeJointSpace(JointSpace):
 
 
 @final
-class FakeDecoder(Decoder, TextGivenImage, EmbedsTokens, Attends):
+class FakeDecoder(Decoder, TextGivenImage, EmbedsTokens, Attends, AttendsWriting):
     """One layer that writes, and encodes texts with or without an image.
 
     It searches greedily, whatever the number of beams.
@@ -212,6 +214,15 @@ class FakeDecoder(Decoder, TextGivenImage, EmbedsTokens, Attends):
             mask=tokens.mask,
             context=self.read(image.tokens),
             context_mask=image.mask,
+        )
+
+    def writing_attention(self, visual: Visual, report: Tokens) -> Float[Tensor, "b l heads s n"]:
+        """Return where each step of writing looks."""
+        return self.trunk.attention(
+            self.embed(report.ids[:, :-1]),
+            context=visual.tokens,
+            context_mask=visual.mask,
+            causal=True,
         )
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from rrg_backbones.llama2 import Llama2
 from rrg_backbones.llama2_prompt import WORDS, prompt_ids, unwritten_ids
+from rrg_backbones.llama2_scoring import score_words
 from rrgcore import load_recipe
 from rrgcore.api import (
     Generation,
@@ -99,11 +100,16 @@ def test_random_values_are_all_trained_unless_frozen():
 # ---- the loss -----------------------------------------------------------------------------------
 
 
-def test_words_are_scored_only_where_one_is_asked_for(llama):
+def test_words_are_scored_only_where_one_is_asked_for(llama, monkeypatch):
     seen = []
-    llama.llm.lm_head.register_forward_hook(lambda _, given, out: seen.append(out.shape))
+
+    def score(head, hidden, ids):
+        seen.append(hidden.shape)
+        return score_words(head, hidden, ids)
+
+    monkeypatch.setattr("rrg_backbones.llama2.score_words", score)
     decoded = llama(Visual(torch.randn(3, 5, 32)), make_report(llama))
-    assert seen == [(int(decoded.count), ROWS)]
+    assert seen == [(int(decoded.count), 32)]
 
 
 def test_a_batch_costs_the_mean_of_its_reports_alone(llama):

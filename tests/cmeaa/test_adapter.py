@@ -328,3 +328,29 @@ def test_it_works_under_bf16_with_weights_in_float32(tokens):
     assert visual.tokens.isfinite().all()
     (visual.tokens.float().square().sum() + visual.alignment.float().sum()).backward()
     assert all(p.grad.isfinite().all() for p in adapter.parameters())
+
+
+# ---- what it shows -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("embedding", ["mean", "tokens"])
+@pytest.mark.parametrize("fusion_space", ["encoder", "llm"])
+def test_what_was_taken_in_adds_up_and_is_spelled(embedding, fusion_space):
+    adapter = make_adapter(enhance=make_cfe(embedding=embedding), fusion_space=fusion_space)
+    image, ngrams = make_image(), ngrams_of(adapter, RANKED, {})
+    taken = adapter.taken_in(image, ngrams)
+    torch.testing.assert_close(taken.weights, adapter.weigh(image))
+    assert taken.phrases == (("no edema", "edema", "small left effusion", "effusion"), ("",) * 4)
+    assert taken.attention.shape == (2, 2, 5, 4)
+    torch.testing.assert_close(taken.attention[0].sum(-1), torch.ones(2, 5))
+    assert not taken.attention[1].any()  # the learned vector stood in
+    # an n-gram that is read is one that the result depends on
+    changed = adapter.taken_in(make_image(), ngrams_of(adapter, RANKED, {})).attention
+    assert not torch.equal(taken.attention, changed)
+
+
+def test_without_cfe_nothing_is_read():
+    taken = make_adapter(enhance=None).taken_in(make_image(), None)
+    assert taken.attention is None
+    assert taken.phrases == ((), ())
+    assert taken.terms == ("ŵ₀: f_d(X)", "ŵ₁: f_u(X)")

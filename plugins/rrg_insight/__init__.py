@@ -1,0 +1,1 @@
+"""Figures of what a model does, drawn from what its components offer."""

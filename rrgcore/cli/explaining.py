@@ -1,0 +1,105 @@
+"""`rrg explain`: what a run's model does, as pictures and as numbers."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins
+from rrgcore.settings import Split
+
+if TYPE_CHECKING:
+    from rrgcore.insight.explaining import Explained, Offer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("explain")(explain)
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="STUDY…", help="Ids of the split; three telling ones unless said."),
+    ] = None,
+    figure: Annotated[
+        list[str] | None,
+        typer.Option("--figure", metavar="NAME", help="A figure, as in: rrg list figures."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="RUN/explain unless said.")
+    ] = None,
+    only_list: Annotated[
+        bool, typer.Option("--list", help="Say which figures the run can draw, and draw none.")
+    ] = False,
+    as_json: Json = False,
+    plugin: PluginFiles = None,
+    no_plugin: NoPlugins = None,
+) -> None:
+    """Draw what a run's model does for studies: attention, reconstruction, retrieval, and more."""
+    if split not in ("train", "val", "test"):
+        raise typer.BadParameter(f"'{split}' is none of train, val, test", param_hint="--split")
+    found = find_plugins(plugin, no_plugin)
+    for name in figure or ():
+        found.registry.entry("figure", name)
+    from rrgcore.cli.display import Display
+    from rrgcore.session import load_run
+
+    with Display(quiet=as_json) as display:
+        loaded = load_run(run, plugins=found)
+        if only_list:
+            offers = loaded.figures(cast(Split, split))
+        else:
+            explained = loaded.explain(
+                studies or (),
+                figures=figure or (),
+                split=cast(Split, split),
+                out=out,
+                watcher=display,
+            )
+    if only_list:
+        _tell_offers(offers, as_json=as_json)
+    elif as_json:
+        typer.echo(json.dumps(explained.to_json(), indent=1, ensure_ascii=False))
+    else:
+        _tell(explained, loaded.plan.cautions)
+
+
+def _tell_offers(offers: "list[Offer]", *, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if as_json:
+        rows = [offer.to_json() for offer in offers]
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("figure", "what it draws", "after", "why not"):
+        table.add_column(heading, overflow="fold")
+    for offer in offers:
+        cells = (offer.name, offer.summary, offer.shows, offer.why_not or "")
+        table.add_row(*map(Text, cells))
+    Console(highlight=False).print(table)
+
+
+def _tell(explained: "Explained", cautions: list[str]) -> None:
+    from rrgcore.insight.explaining import NUMBERS
+    from rrgcore.insight.telling import HOW
+
+    if any(explained.studies.values()):
+        typer.echo(f"Studies, {HOW}:")
+        for id, why in explained.studies.items():
+            typer.echo(f"  {id}: {why}")
+    for picture in explained.pictures:
+        for line in picture.said:
+            typer.echo(line)
+    for name, why in explained.not_drawn.items():
+        typer.echo(f"not drawn, {name}: {why}")
+    for caution in cautions:
+        typer.echo(caution)
+    count = len(explained.pictures)
+    typer.echo(f"{count} picture{'s' * (count != 1)} and {NUMBERS}: {explained.folder}")

@@ -1,0 +1,154 @@
+"""Drawing a run: every figure that it has the parts for, as PNGs and one file of numbers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, cast, final
+
+from rrgcore.errors import DataError, RunError, UserError
+from rrgcore.files import write_bytes, write_json
+from rrgcore.insight.figure import Drawn, Figure
+from rrgcore.insight.opened import OpenRun
+from rrgcore.insight.telling import HOW
+from rrgcore.interfaces import Lacks
+from rrgcore.layout import folder_name
+from rrgcore.registry import Registry
+
+NUMBERS: Final = "explain.json"
+FOLDER: Final = "explain"
+"""In the run's folder, unless another is named."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A figure, and whether a run can be drawn so."""
+
+    name: str
+    shows: str
+    summary: str
+    plugin: str
+    why_not: str | None
+    """None where it can."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "name": self.name,
+            "shows": self.shows,
+            "summary": self.summary,
+            "plugin": self.plugin,
+            "why not": self.why_not,
+        }
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that was written."""
+
+    figure: str
+    path: Path
+    caption: str
+    numbers: Mapping[str, Any]
+    said: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What was drawn of a run, what was not, and where."""
+
+    folder: Path
+    pictures: Sequence[Picture]
+    not_drawn: Mapping[str, str]
+    """Figure to why not."""
+    studies: Mapping[str, str]
+    """The studies, and why each was chosen; empty where somebody named it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what explain.json says but for the run."""
+        return {
+            "studies": dict(self.studies),
+            **({"chosen": HOW} if any(self.studies.values()) else {}),
+            "pictures": [
+                {
+                    "figure": each.figure,
+                    "file": each.path.name,
+                    "caption": each.caption,
+                    "numbers": each.numbers,
+                }
+                for each in self.pictures
+            ],
+            "not drawn": dict(self.not_drawn),
+        }
+
+
+def offers(run: OpenRun, names: Sequence[str] = ()) -> list[Offer]:
+    """List the figures, those of `names` alone if there are any, and ask each about the run."""
+    found = []
+    for name in names or run.registry.names("figure"):
+        entry = run.registry.entry("figure", name)
+        made = make_figure(run.registry, name)
+        component = entry.component
+        found.append(Offer(name, made.shows, component.summary, entry.plugin, made.why_not(run)))
+    return found
+
+
+def make_figure(registry: Registry, name: str) -> Figure:
+    """Build a figure by name; raises RegistryError where there is none."""
+    return cast(Figure, cast(Any, registry.get("figure", name))())
+
+
+def draw_figures(
+    run: OpenRun,
+    folder: Path,
+    *,
+    figures: Sequence[str] = (),
+    studies: Mapping[str, str],
+    facts: Mapping[str, Any],
+) -> Explained:
+    """Draw the figures that were named, or all that the run has the parts for, into a folder.
+
+    Writes a PNG a picture and `explain.json`. Raises RunError where a figure that was named cannot
+    be drawn, or none of all can.
+    """
+    run.look_at(tuple(studies))
+    asked = offers(run, figures)
+    refused = {offer.name: offer.why_not for offer in asked if offer.why_not is not None}
+    if refused and (figures or len(refused) == len(asked)):
+        raise RunError("\n".join(f"{name} cannot be drawn: {why}" for name, why in refused.items()))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error}); name another with --out") from error
+    pictures: list[Picture] = []
+    for offer in asked:
+        if offer.name in refused:
+            continue
+        try:
+            drawn = make_figure(run.registry, offer.name).draw(run)
+            pictures += _written(offer.name, drawn, run, folder)
+        except (DataError, Lacks) as error:
+            if figures:
+                raise RunError(f"{offer.name} cannot be drawn: {error}") from error
+            refused[offer.name] = str(error)
+    explained = Explained(folder, pictures, refused, studies)
+    write_json(folder / NUMBERS, {**facts, **explained.to_json()})
+    return explained
+
+
+def _written(figure: str, drawn: Iterable[Drawn], run: OpenRun, folder: Path) -> list[Picture]:
+    found = []
+    for each in drawn:
+        name = f"{figure}-{folder_name(each.name)}" if each.name else figure
+        path = folder / f"{name}.png"
+        held = BytesIO()
+        # without the program and its version: the same picture is the same file
+        about = {"Software": None, "Description": each.caption}
+        each.picture.savefig(held, format="png", metadata=about)
+        write_bytes(path, held.getvalue())
+        caption = f"{each.caption} {run.caution}".strip()
+        found.append(Picture(figure, path, caption, each.numbers, each.said))
+    return found
