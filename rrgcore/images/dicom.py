@@ -21,7 +21,7 @@ from PIL import Image
 
 from rrgcore.errors import DataError
 from rrgcore.images.dicom_scan import Scan, Table, load_scan, load_view
-from rrgcore.images.grey import check_finite, quantise, stretch
+from rrgcore.images.grey import LARGEST_AREA, check_finite, quantise, stretch
 from rrgcore.images.silence import Shared, no_warnings
 
 T = TypeVar("T")
@@ -39,14 +39,17 @@ def is_dicom(data: bytes, name: str) -> bool:
     return name.lower().endswith((".dcm", ".dicom")) and data[:2] in (b"\x02\x00", b"\x08\x00")
 
 
-def decode_dicom(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
+def decode_dicom(
+    data: bytes, *, name: str, largest: int = LARGEST_AREA
+) -> UInt8[np.ndarray, "h w"]:
     """Decode the bytes of a DICOM file as 8-bit grey.
 
     Without a VOI LUT or a window, an 8-bit picture keeps its values and a deeper one is stretched
     between its percentiles, pixel padding not counted. Raises DataError for what is not one picture
-    of a reasonable size, for what is damaged, and where a package is missing.
+    of a reasonable size and at most `largest` pixels, for what is damaged, and where a package is
+    missing.
     """
-    scan = _guarded(name, lambda pydicom: load_scan(pydicom, data, name))
+    scan = _guarded(name, lambda pydicom: load_scan(pydicom, data, name, largest))
     if scan.values.ndim == 3:
         deep = max(scan.bits - 8, 0)
         return np.asarray(Image.fromarray((scan.values >> deep).astype(np.uint8)).convert("L"))

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Integer, Shaped
 
 from rrgcore.errors import DataError
 from rrgcore.images.apart import Undecodable, decode_apart
-from rrgcore.images.grey import check_size
+from rrgcore.images.grey import LARGEST_AREA, check_size
 
 _TAGS = [
     "SOPClassUID",
@@ -81,7 +81,7 @@ class Scan:
         return self.modality is not None or (self.slope, self.intercept) != (1, 0)
 
 
-def load_scan(pydicom: ModuleType, data: bytes, name: str) -> Scan:
+def load_scan(pydicom: ModuleType, data: bytes, name: str, largest: int = LARGEST_AREA) -> Scan:
     """Parse and decode a file; raises DataError for what is not one picture of a good size."""
     dataset = _parse(pydicom, data, name, _TAGS)
     if not dataset.get("PixelData"):
@@ -92,7 +92,7 @@ def load_scan(pydicom: ModuleType, data: bytes, name: str) -> Scan:
             f"image {name}: is a DICOM file of {frames:,} frames; expected one, as a radiograph has"
         )
     size = int(dataset.Columns), int(dataset.Rows)
-    check_size(size, name)
+    check_size(size, name, largest)
     photometric = str(dataset.PhotometricInterpretation)
     if photometric not in (*_GREY, *_COLOUR):
         raise DataError(

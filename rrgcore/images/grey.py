@@ -15,8 +15,10 @@ WINDOW = (0.1, 99.9)
 TOO_LARGE = f"is larger than {LARGEST_AREA // 1_000_000} million pixels, which no X-ray is"
 
 
-def check_size(size: tuple[int, int], name: str) -> None:
-    """Raise DataError for a width and height that no X-ray has."""
+def check_size(size: tuple[int, int], name: str, largest: int = LARGEST_AREA) -> None:
+    """Raise DataError for a width and height that no X-ray has, or that make more pixels than
+    `largest`.
+    """
     width, height = size
     if min(size) < SMALLEST_SIDE:
         raise DataError(
@@ -25,6 +27,11 @@ def check_size(size: tuple[int, int], name: str) -> None:
         )
     if width * height > LARGEST_AREA:
         raise DataError(f"image {name}: {TOO_LARGE} (it is {width} × {height})")
+    if width * height > largest:
+        raise DataError(
+            f"image {name}: is {width} × {height} pixels; at most {largest / 1e6:g} million are "
+            "read here"
+        )
 
 
 def stretch(

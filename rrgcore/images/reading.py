@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rrgcore.errors import DataError
 from rrgcore.images.dicom import decode_dicom, is_dicom
-from rrgcore.images.grey import TOO_LARGE, check_size, stretch
+from rrgcore.images.grey import LARGEST_AREA, TOO_LARGE, check_size, stretch
 from rrgcore.images.silence import no_warnings
 
 _PHOTOMETRIC = 262  # the TIFF tag PhotometricInterpretation; 0: WhiteIsZero
@@ -54,8 +54,11 @@ def load_bytes(path: str | Path) -> bytes:
         raise DataError(f"image {path}: cannot be read ({error.strerror or error})") from error
 
 
-def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
-    """Decode the bytes of an image file; `name` is what errors call it.
+def decode_image(
+    data: bytes, *, name: str, largest: int = LARGEST_AREA
+) -> UInt8[np.ndarray, "h w"]:
+    """Decode the bytes of an image file; `name` is what errors call it. One of more than `largest`
+    pixels is refused before it is decoded.
 
     Colour becomes luma, transparency is laid over black, EXIF orientation is applied, and of
     several frames the first is taken. An image of more than 8 bits is rescaled: its 0.1th
@@ -66,10 +69,10 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w"]:
     if not data:
         raise DataError(f"image {name}: is empty (0 bytes); copy or download it again")
     if is_dicom(data, name):
-        return decode_dicom(data, name=name)
+        return decode_dicom(data, name=name, largest=largest)
     try:
         with no_warnings(), Image.open(BytesIO(data)) as image:
-            check_size(image.size, name)
+            check_size(image.size, name, largest)
             image.load()
             upright = ImageOps.exif_transpose(image)
             white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0

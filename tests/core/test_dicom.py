@@ -506,13 +506,13 @@ def test_files_are_decoded_at_the_same_time_and_in_silence(monkeypatch, recwarn,
     both, one_left = threading.Barrier(2, timeout=20), threading.Event()
     load = dicom_reading.load_scan
 
-    def load_together(pydicom: ModuleType, data: bytes, name: str) -> Scan:
+    def load_together(pydicom: ModuleType, data: bytes, name: str, largest: int) -> Scan:
         both.wait()
         if name == "last":
             assert one_left.wait(20)
         warnings.warn("DOE^JANE", stacklevel=1)
         logging.getLogger("pydicom").error("DOE^JANE")
-        return load(pydicom, data, name)
+        return load(pydicom, data, name, largest)
 
     monkeypatch.setattr(dicom_reading, "load_scan", load_together)
     before = list(warnings.filters), logging.getLogger("pydicom").level
