@@ -1,33 +1,16 @@
 """From the mentions of a report to its 14 labels."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final
 
 from rrgcore.chest import NO_FINDING, OBSERVATIONS
+from rrgcore.supply import Mention
 
 POSITIVE: Final = 1
 NEGATIVE: Final = 0
 UNCERTAIN: Final = -1
 
 _HEART_FAILURE: Final = ("heart failure", "chf", "cardiac failure")
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A stretch of text that names an observation, and what is said of it.
-
-    The observation "No Finding" stands for another abnormality, none of the other 13 (scoliosis).
-    """
-
-    observation: str
-    value: int
-    """1 affirmed, 0 denied, -1 left open."""
-    start: int
-    end: int
-    """Where it stands, as a slice of the text that was given."""
-    text: str
 
 
 def aggregate(mentions: Iterable[Mention]) -> Mapping[str, int]:

@@ -1,18 +1,22 @@
 """How strongly n-grams and observations go together: ORGan's second and third stage, and eq. 6."""
 
 import math
+from array import array
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, groupby
-from typing import Literal, final
+from itertools import accumulate, chain, groupby, islice
+from typing import Final, Literal, final
+
+import numpy as np
 
 from rrg_knowledge.ngrams_lists import Lists
 
 Scores = Mapping[str, Mapping[str, float]]
 """Observation to n-gram to what they have in common."""
 Unit = Literal["occurrences", "reports"]
+BLOCK: Final = 4096
+"""Reports that are counted at once."""
 
 
 @final
@@ -45,22 +49,39 @@ def count_together(
     A report without words counts as a report. One in which the words of an n-gram are more than one
     space apart does not hold it, which is ORGan's way.
     """
-    names = {tuple(name.split()): name for name in vocabulary}
-    sizes = sorted({len(words) for words in names})
-    total, in_reports = 0, Counter[str]()
-    together: dict[str, Counter[str]] = {}
+    ngrams = list(vocabulary)
+    numbers = {tuple(ngram.split()): number for number, ngram in enumerate(ngrams)}
+    sizes = sorted({len(words) for words in numbers})
+    total, seen = 0, np.zeros(len(ngrams), dtype=np.int64)
+    together: dict[str, np.ndarray] = {}
     carriers: dict[str, list[str]] = {}
-    for report, values in zip(reports, labels, strict=True):
-        total += 1
-        found = _find(report, names, sizes)
-        if unit == "reports":
-            found = list(dict.fromkeys(found))
-            in_reports.update(found)
-        for observation in observations(values):
-            together.setdefault(observation, Counter()).update(found)
-            carriers.setdefault(observation, []).append(report)
-    seen = {ngram: in_reports[ngram] for ngram in vocabulary if ngram in in_reports}
-    return Counts(total, vocabulary if unit == "occurrences" else seen, together, carriers)
+    pairs = zip(reports, labels, strict=True)
+    while block := list(islice(pairs, BLOCK)):
+        total += len(block)
+        found, lengths = array("q"), []
+        carrying: dict[str, list[int]] = {}
+        for row, (report, values) in enumerate(block):
+            held = _find(report, ngrams, numbers, sizes)
+            held = list(dict.fromkeys(held)) if unit == "reports" else held
+            found.extend(held)
+            lengths.append(len(held))
+            for observation in observations(values):
+                carrying.setdefault(observation, []).append(row)
+                carriers.setdefault(observation, []).append(report)
+        which, row_of = np.asarray(found), np.repeat(np.arange(len(block)), lengths)
+        seen += np.bincount(which, minlength=len(ngrams))
+        for observation, rows in carrying.items():
+            carries = np.zeros(len(block), dtype=bool)
+            carries[rows] = True
+            counted = np.bincount(which[carries[row_of]], minlength=len(ngrams))
+            together[observation] = together.get(observation, 0) + counted
+    in_reports = _by_name(ngrams, seen)
+    return Counts(
+        total,
+        vocabulary if unit == "occurrences" else in_reports,
+        {observation: _by_name(ngrams, counted) for observation, counted in together.items()},
+        carriers,
+    )
 
 
 def score_organ(counts: Counts) -> Scores:
@@ -133,9 +154,21 @@ def _scored(counts: Counts, score: Callable[[str, str, int], float]) -> Scores:
     }
 
 
-def _find(report: str, names: Mapping[tuple[str, ...], str], sizes: Sequence[int]) -> list[str]:
-    """List the n-grams of a report, each as often as it stands there."""
+def _by_name(ngrams: Sequence[str], counted: np.ndarray) -> dict[str, int]:
+    """Name what was counted at all, in the order of the vocabulary."""
+    return {ngrams[number]: int(counted[number]) for number in counted.nonzero()[0]}
+
+
+def _find(
+    report: str,
+    ngrams: Sequence[str],
+    numbers: Mapping[tuple[str, ...], int],
+    sizes: Sequence[int],
+) -> list[int]:
+    """List the n-grams of a report by number, each as often as it stands there."""
     words = report.split()
     runs = chain.from_iterable(zip(*(words[i:] for i in range(size))) for size in sizes)  # noqa: B905  the shortest ends it
-    found = list(filter(None, map(names.get, runs)))
-    return found if report == " ".join(words) else [ngram for ngram in found if ngram in report]
+    found = [number for number in map(numbers.get, runs) if number is not None]
+    if report == " ".join(words):
+        return found
+    return [number for number in found if ngrams[number] in report]

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from rrg_knowledge.endpoint import Answers, Endpoint
 from rrg_knowledge.observe_prompt import Questions, Unreadable, read_answer
 from rrgcore.annotations import Labels, NearestReport, Probabilities
+from rrgcore.endpoint import Answers, Endpoint
 from rrgcore.errors import DataError
 from rrgcore.provenance import Artefact
 from rrgcore.study import Study

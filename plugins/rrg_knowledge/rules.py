@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import ClassVar, final
 
-from rrg_knowledge.aggregate import Mention, aggregate
+from rrg_knowledge.aggregate import aggregate
 from rrg_knowledge.heart import find_sizes
 from rrg_knowledge.mentions import find_mentions
 from rrg_knowledge.scope import Scopes
@@ -13,11 +13,11 @@ from rrgcore import __version__
 from rrgcore.annotations import Labels
 from rrgcore.errors import DataError
 from rrgcore.study import Study
-from rrgcore.supply import Annotator
+from rrgcore.supply import Annotator, Mention, NamesFindings
 
 
 @final
-class RulesLabeler(Annotator):
+class RulesLabeler(Annotator, NamesFindings):
     """CheXpert's 14 labels of a report, by rules: mention, negation, doubt, aggregation.
 
     Phrases name findings (`phrases_*.py`); cues deny them or leave them open, as far as their scope

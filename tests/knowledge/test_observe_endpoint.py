@@ -166,7 +166,7 @@ def test_a_refusal_is_final(endpoint: Make):
 
 def test_the_server_says_how_long_to_wait(endpoint: Make, monkeypatch: pytest.MonkeyPatch):
     waited: list[float] = []
-    monkeypatch.setattr("rrg_knowledge.endpoint.time.sleep", waited.append)
+    monkeypatch.setattr("rrgcore.endpoint.time.sleep", waited.append)
     busy = [Reply(status=429, headers={"Retry-After": after}) for after in ("7", "9999", "Friday")]
     # the server waits by the same clock, for no time at all
     with serve(lambda number, _: busy[number] if number < 3 else Reply(GOOD)) as server:
@@ -288,3 +288,18 @@ def test_it_keeps_the_contract_of_annotators(tmp_path: Path):
     with serve(lambda *_: Reply(GOOD)) as server:
         options = {"url": server.url, "model": "m", "cache": str(tmp_path / "answers.jsonl")}
         check_component("annotator", "observe_endpoint", **options, on_bad="observe")
+
+
+def test_a_server_that_never_was_there_is_not_waited_for(endpoint: Make):
+    with serve(lambda *_: Reply(GOOD)) as server:
+        gone = server
+    with pytest.raises(DataError, match=r"nobody listens at .*: start the server, or mend `url`"):
+        label(endpoint(gone, wait=60.0), studies(1))
+
+
+def test_a_server_that_restarts_is_waited_for(endpoint: Make):
+    with serve(lambda *_: Reply(GOOD)) as server:
+        annotator = endpoint(server, retries=1)
+        label(annotator, studies(1))
+    with pytest.raises(DataError, match=r"was asked 2 times and did not answer: ConnectionRefused"):
+        label(annotator, studies(2))

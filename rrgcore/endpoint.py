@@ -4,7 +4,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from email.message import Message
 from hashlib import sha256
 from http.client import HTTPException
@@ -58,7 +59,7 @@ class Endpoint:
         if timeout <= 0 or retries < 0 or wait < 0:
             raise ValueError("`timeout` is above 0; `retries` and `wait` are at least 0")
         if taken := {"model", "messages"} & set(request or {}):
-            raise ValueError(f"`request` sets {taken.pop()}, which is the annotator's own to say")
+            raise ValueError(f"`request` sets {taken.pop()}, which is said elsewhere")
         done = parts.path.rstrip("/").endswith("/chat/completions")
         path = parts.path.rstrip("/") + ("" if done else "/chat/completions")
         self.url = parts._replace(path=path).geturl()
@@ -70,17 +71,27 @@ class Endpoint:
         self._retries = retries
         self._wait = wait
         self._opener = build_opener(_NoRedirects)
+        self._met = False
 
     @property
     def is_here(self) -> bool:
         """Whether what is asked stays on this machine."""
         return self.host in HERE
 
-    def body(self, prompt: str) -> dict[str, Any]:
-        """Return the whole request about a prompt; what `request` sets to null is left out."""
+    def body(self, prompt: str, pictures: Sequence[bytes] = ()) -> dict[str, Any]:
+        """Return the whole request about a prompt and pictures (PNG files), if there are any; what
+        `request` sets to null is left out.
+        """
+        content: str | list[dict[str, Any]] = prompt
+        if pictures:
+            shown = [f"data:image/png;base64,{b64encode(each).decode()}" for each in pictures]
+            content = [
+                {"type": "text", "text": prompt},
+                *({"type": "image_url", "image_url": {"url": url}} for url in shown),
+            ]
         body = {
             "model": self.model,
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": [{"role": "user", "content": content}],
             "temperature": 0,
             **self._request,
         }
@@ -101,6 +112,13 @@ class Endpoint:
         for attempt in range(self._retries + 1):
             try:
                 return self._post(body)
+            except ConnectionRefusedError as error:
+                why = f"{type(error).__name__}: {error}"
+                if not self._met:  # one that restarts is worth waiting for, one never met is not
+                    raise DataError(
+                        f"nobody listens at {self.url} ({why}): start the server, or mend `url`"
+                    ) from error
+                time.sleep(min(self._wait * 2**attempt, LONGEST_WAIT))
             except _Busy as error:
                 why = str(error)
                 if attempt < self._retries:
@@ -115,14 +133,19 @@ class Endpoint:
         )
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
+                self._met = True
                 data = response.read()
         except HTTPError as error:
+            self._met = True
             with error:
                 said = f"HTTP {error.code}{_reason(error)}"
                 if error.code not in BUSY:
                     raise DataError(f"{self.url} refuses: {said}") from error
                 raise _Busy(said, _seconds(error.headers.get("Retry-After"))) from error
         except (URLError, TimeoutError, HTTPException, OSError) as error:
+            refused = getattr(error, "reason", error)
+            if isinstance(refused, ConnectionRefusedError):
+                raise refused from error
             raise _Busy(_told(error)) from error
         return _text(data)
 
@@ -163,7 +186,8 @@ class Answers:
         line = json.dumps({"asked": key, "answer": answer}, ensure_ascii=False) + "\n"
         with self._lock:
             self._read()[key] = answer
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # answers speak of patients: a folder that is made for them is its owner's alone
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self.path.open("ab") as file:
                 if file.tell() and not self._ends_whole():
                     file.write(b"\n")
