@@ -8,18 +8,15 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, final
 
 from rrgcore.errors import Problem, RecipeError, UserError, did_you_mean, shortened
 from rrgcore.grammar import check_grammar
+from rrgcore.installed import list_recipes
 from rrgcore.merge import Merger, addresses
 from rrgcore.overrides import apply_override
 from rrgcore.yaml_loader import OFF, Node, Origin, dump_yaml, plain, read_yaml, shown
-
-PACKAGE = "rrg_recipes"
-"""The import package as which the folder `recipes` is installed."""
 
 
 @final
@@ -173,18 +170,6 @@ def expand(value: str) -> str:
 # ---- finding --------------------------------------------------------------------------------
 
 
-def list_recipes() -> dict[str, Path]:
-    """Return the recipes that are installed with rrg, by name: kia_graph, mixed/vit_irc_llama."""
-    spec = find_spec(PACKAGE)
-    folders = (spec.submodule_search_locations or ()) if spec is not None else ()
-    found = {
-        file.relative_to(folder).with_suffix("").as_posix(): file
-        for folder in map(Path, folders)
-        for file in folder.rglob("*.yaml")
-    }
-    return dict(sorted(found.items()))
-
-
 def find_recipe(name: str) -> Path:
     """Return the path of a recipe: a file, or one installed with rrg, with or without its ending.
 
@@ -210,6 +195,15 @@ def find_recipe(name: str) -> Path:
 
 
 # ---- reading --------------------------------------------------------------------------------
+
+
+def parent_of(path: Path) -> Path | None:
+    """Return the recipe file that this one extends, if it does; raises UserError."""
+    node, problems = _read(path, str(path))
+    if node is None:
+        raise RecipeError(str(path), problems)
+    _, parent = _parts(node)
+    return None if parent is None else _parent(parent, path, str(path), {})[0]
 
 
 @final

@@ -1,7 +1,7 @@
 """Rows and seeds of an ablation, as they are said on a command line."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -33,15 +33,16 @@ def parse_rows(texts: Sequence[str], available: Collection[str] = ()) -> list[Ro
     A variant of the recipe's that is called `full` is that variant. Raises UserError.
     """
     rows = [_row(text.strip(), available) for given in texts for text in given.split(",")]
-    for number, row in enumerate(rows):
-        if not row.folder:
-            raise UserError(f"--variants: the row '{row.label}' has no letter to name a folder by")
-        for other in rows[:number]:
-            if other.folder.casefold() == row.folder.casefold():
-                raise UserError(
-                    f"--variants: two rows are called '{row.label}'. Give one another label: "
-                    f"other={'+'.join(row.variants) or WHOLE[0]}"
-                )
+    _check_labels(rows, "--variants")
+    return rows
+
+
+def named_rows(
+    texts: Mapping[str, str], available: Collection[str] = (), *, said_by: str
+) -> list[Row]:
+    """Read the rows of a table: label to variants, `b+c`, or `full`. Raises UserError."""
+    rows = [Row(label.strip(), parse_variants(text, available)) for label, text in texts.items()]
+    _check_labels(rows, said_by)
     return rows
 
 
@@ -72,6 +73,18 @@ def parse_seeds(text: str | None, own: int) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {text} names a seed twice")
     return seeds
+
+
+def _check_labels(rows: Sequence[Row], said_by: str) -> None:
+    for number, row in enumerate(rows):
+        if not row.folder:
+            raise UserError(f"{said_by}: the row '{row.label}' has no letter to name a folder by")
+        for other in rows[:number]:
+            if other.folder.casefold() == row.folder.casefold():
+                raise UserError(
+                    f"{said_by}: two rows are called '{row.label}'. Give one another label: "
+                    f"other={'+'.join(row.variants) or WHOLE[0]}"
+                )
 
 
 def _row(text: str, available: Collection[str]) -> Row:

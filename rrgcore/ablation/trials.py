@@ -1,23 +1,21 @@
 """What is to be run for an ablation: a run folder for each row and seed, checked before any is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Literal, final
 
 from rrgcore.ablation.rows import Row
 from rrgcore.check import check_recipe
 from rrgcore.errors import RunError, UserError
-from rrgcore.folder import RECIPE, RUN, RunFolder, check_writable
+from rrgcore.folder import RUN, RunFolder, check_writable
 from rrgcore.plan import Plan
 from rrgcore.recipe import load_recipe
+from rrgcore.recipe_changes import recipe_changes
 from rrgcore.registry import Registry
 from rrgcore.resolve import resolved
-from rrgcore.yaml_loader import shown
 
 State = Literal["new", "unfinished", "finished", "running"]
-MOST = 4
-"""Addresses that a refusal names."""
 
 
 @final
@@ -93,7 +91,7 @@ def list_trials(
             if path.exists() and not RunFolder(path).is_beginning_of(own):
                 folder = RunFolder.open(path)
                 if not folder.is_of(own):
-                    others.setdefault(_differences(path, own), []).append(path)
+                    others.setdefault(recipe_changes(path, own), []).append(path)
                     continue
                 state = _state(folder)
             trials.append(Trial(row, seed, path, arguments, state))
@@ -114,26 +112,3 @@ def _some(paths: Sequence[Path]) -> str:
     if len(paths) == 1:
         return f"{paths[0]} holds a run"
     return f"{paths[0]} and {len(paths) - 1} more hold runs"
-
-
-def _differences(path: Path, values: Mapping[str, Any]) -> str:
-    """Say which addresses of a run's recipe are not as they are to be."""
-    if not (path / RECIPE).is_file():
-        return f"it has no {RECIPE}"
-    found = list(_apart(load_recipe(path / RECIPE).values, values, ""))
-    more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
-    return "; ".join(found[:MOST]) + more
-
-
-def _apart(there: Any, wanted: Any, address: str) -> Iterator[str]:
-    if isinstance(there, Mapping) and isinstance(wanted, Mapping):
-        for key in dict.fromkeys([*there, *wanted]):
-            below = f"{address}.{key}" if address else str(key)
-            if key not in wanted:
-                yield f"{below} is there, now not"
-            elif key not in there:
-                yield f"{below} is not there, now it is"
-            else:
-                yield from _apart(there[key], wanted[key], below)
-    elif there != wanted:
-        yield f"{address} is {shown(there)}, now {shown(wanted)}"

@@ -20,7 +20,6 @@ from rrgcore.cli.options import (
     NoPlugins,
     Overrides,
     PluginFiles,
-    RecipeName,
     find_plugins,
 )
 from rrgcore.errors import RunError, UserError, did_you_mean
@@ -49,15 +48,21 @@ def register(app: typer.Typer) -> None:
 
 
 def ablate(
-    recipe: RecipeName,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE|TABLE", help="A recipe, or a table that names its rows: kia_table3."
+        ),
+    ],
     overrides: Overrides = None,
     variants: Annotated[
         list[str] | None,
         typer.Option("--variants", metavar="A,B,…", help="The rows: a, a+b, label=a+b, full."),
     ] = None,
     base: Annotated[
-        str, typer.Option(metavar="A+B", help="Variants below every row; full for none.")
-    ] = "full",
+        str | None,
+        typer.Option(metavar="A+B", help="Variants below every row; full, or unsaid, for none."),
+    ] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="N|A,B,…", help="How many, from 0; or which: 0,1,2.")
     ] = None,
@@ -97,17 +102,37 @@ def ablate(
     printed = cast(Format, "json" if as_json else form)
     _check_one_of(printed, tuple(FILES), "--format")
     found = find_plugins(plugin, no_plugin)
-    from rrgcore.ablation.rows import parse_rows, parse_seeds, parse_variants
+    from rrgcore.ablation.rows import (
+        WHOLE,
+        named_rows,
+        parse_rows,
+        parse_seeds,
+        parse_variants,
+    )
+    from rrgcore.ablation.tables import find_table, read_table
     from rrgcore.recipe import load_recipe
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("rrg ablate starts processes of its own; run it without accelerate launch")
-    if not variants:
-        raise UserError("--variants is needed: the rows of the table, such as full,a,b+c")
+    title, named = None, dict[str, str]()
+    if (path := find_table(recipe)) is not None:
+        told = read_table(path)
+        recipe, named, title = told.ablate, told.rows, path.stem
+        base, reference = base or told.base, reference or told.reference
+        seeds, delta = seeds or told.seeds, delta or told.delta
+        metrics = metrics or told.metrics
+    elif not variants:
+        raise UserError(
+            "--variants is needed: the rows of the table, such as full,a,b+c; or name a table that "
+            "has them, as listed by: rrg list ablations"
+        )
     # before torch is imported: a mistake in the recipe's own text should not take seconds to show
     read = load_recipe(recipe, overrides=overrides or ())
-    below = parse_variants(base, read.available)
-    rows = parse_rows(variants, read.available)
+    below = parse_variants(base or WHOLE[0], read.available)
+    if variants:
+        rows = parse_rows(variants, read.available)
+    else:
+        rows = named_rows(named, read.available, said_by=str(path))
     if seeds is not None and any(o.partition("=")[0].strip() == "seed" for o in read.overrides):
         raise UserError("--seeds and seed=… say the same; keep one of the two")
     numbers = parse_seeds(seeds, read.values.get("seed", 0))
@@ -120,10 +145,10 @@ def ablate(
         from rrgcore.ablation.columns import check_columns
 
         check_columns(asked, plans.values())
-    out = out or Path("runs", "ablations", "-".join((read.name, *below)))
+    out = out or Path("runs", "ablations", "-".join((title or read.name, *below)))
     trials = list_trials(recipe, rows, plans, numbers, out)
     if dry_run:
-        _list(trials, out)
+        _list(trials, out, as_json)
         return
     options = [word for path in plugin or () for word in ("--plugin", str(path))]
     options += [word for name in no_plugin or () for word in ("--no-plugin", name)]
@@ -176,11 +201,23 @@ def _names(given: Sequence[str] | None) -> list[str] | None:
 # ---- running --------------------------------------------------------------------------------
 
 
-def _list(trials: "Sequence[Trial]", out: Path) -> None:
+def _list(trials: "Sequence[Trial]", out: Path, as_json: bool) -> None:
     """Say which runs there are to be, and how long those that are finished took."""
     from rrgcore.ablation.results import read_journal
 
     seconds = read_journal(out)
+    if as_json:
+        rows = [
+            {
+                "name": trial.name,
+                "state": trial.state,
+                "path": str(trial.path),
+                "seconds": seconds.get(trial.path.relative_to(out).as_posix()),
+            }
+            for trial in trials
+        ]
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
     width = max(len(trial.name) for trial in trials)
     said = {"new": "to run", "unfinished": "to go on with", "running": "running elsewhere"}
     for trial in trials:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins
 from rrgcore.errors import RegistryError, did_you_mean
+from rrgcore.installed import list_ablations, list_recipes
 from rrgcore.registry import KINDS, Entry
 
 
@@ -30,17 +31,16 @@ def list_components(
     no_plugin: NoPlugins = None,
 ) -> None:
     """List components, and the installed recipes."""
-    from rrgcore.recipe import list_recipes
-
     found = find_plugins(plugin, no_plugin)
     wanted = kind and kind.lower().removesuffix("s")
-    if wanted in ("recipe",):
-        typer.echo("\n".join(list_recipes()))
+    if wanted in ("recipe", "ablation"):
+        names = [*(list_recipes() if wanted == "recipe" else list_ablations())]
+        typer.echo(json.dumps(names, indent=1) if as_json else "\n".join(names))
         return
     if wanted is not None and wanted not in KINDS:
         raise RegistryError(
             f"there is no kind '{kind}'.{did_you_mean(wanted, KINDS)}\n"
-            f"Kinds: {', '.join([*KINDS, 'recipe'])}"
+            f"Kinds: {', '.join([*KINDS, 'recipe', 'ablation'])}"
         )
     entries = list(found.registry.entries(wanted))
     if as_json:
@@ -55,7 +55,7 @@ def list_components(
         for entry in entries:
             part = entry.component
             table.add_row(part.kind, part.name, part.summary, entry.plugin)
-        console = Console()
+        console = _console()
         console.print(table)
         if wanted is None:
             console.print(f"\nrecipes: {', '.join(list_recipes())}", highlight=False)
@@ -84,7 +84,12 @@ def list_plugins(
         table.add_column(heading)
     for row in rows:
         table.add_row(*(str(value) if value is not False else "" for value in row.values()))
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """Return a console that shows words as they are: to learn emojis takes as long as to start."""
+    return Console(emoji=False, markup=False)
 
 
 def _markdown(entries: Iterable[Entry]) -> str:

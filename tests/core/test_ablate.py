@@ -22,11 +22,14 @@ from rrgcore.ablation.pool import (
     threads_each,
 )
 from rrgcore.ablation.results import read_journal
-from rrgcore.ablation.rows import Row, parse_rows, parse_seeds, parse_variants
+from rrgcore.ablation.rows import Row, named_rows, parse_rows, parse_seeds, parse_variants
+from rrgcore.ablation.tables import find_table, read_table
 from rrgcore.ablation.trials import Trial, list_trials, plan_rows
-from rrgcore.errors import RunError, UserError
+from rrgcore.errors import RecipeError, RunError, UserError
+from rrgcore.installed import list_ablations
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered
+from rrgcore.recipe import load_recipe
 from rrgcore.session import Run
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -349,3 +352,60 @@ def test_a_folder_in_which_another_rrg_runs_is_left_alone(
         answer = rrg("ablate", TINY, "--variants", "full", "--out", out)
     assert answer.code == 2
     assert "another rrg is running" in answer.err
+
+
+# ---- tables in files ------------------------------------------------------------------------
+
+
+def test_a_table_names_its_rows_and_the_recipe_that_they_are_of(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("ablate: kia_graph\nrows: {baseline: report_only, k = 1: full}\nseeds: 2\n")
+    table = read_table(path)
+    assert find_table(str(path)) == path
+    assert (table.ablate, table.seeds, table.delta) == ("kia_graph", "2", None)
+    assert named_rows(table.rows, said_by="mine") == [
+        Row("baseline", ("report_only",)),
+        Row("k = 1", ()),
+    ]
+
+
+def test_a_table_takes_a_recipe_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: kia_graph\n")
+    (tmp_path / "table.yaml").write_text("ablate: mine.yaml\nrows: {a: full}\n")
+    assert read_table(tmp_path / "table.yaml").ablate == str(tmp_path / "mine.yaml")
+
+
+def test_a_recipe_is_no_table() -> None:
+    assert find_table(str(TINY)) is None
+    assert find_table("kia_graph") is None
+    assert find_table("kia_table3") == find_table("ablations/kia_table3.yaml")
+
+
+@pytest.mark.parametrize("path", list_ablations().values(), ids=list(list_ablations()))
+def test_the_rows_of_an_installed_table_are_variants_of_its_recipe(
+    path: Path, plugins: Discovered
+) -> None:
+    table = read_table(path)
+    rows = named_rows(table.rows, load_recipe(table.ablate).available, said_by=str(path))
+    assert plan_rows(table.ablate, rows, plugins.registry).keys() == table.rows.keys()
+    assert table.reference is None or table.reference in table.rows
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ablate: a\nrows: {x: y}\nrow: 3\n", "row (line 3)\n    is no key of a table. Did"),
+        ("ablate: a\n", "rows (line 1)\n    is needed: label: variants"),
+        ("ablate: a\nrows: {}\n", "rows (line 2)"),
+        ("ablate: a\nrows: {x: [y]}\n", "rows.x (line 2)\n    Input should be a valid str"),
+        ("ablate: a\nrows: {x: y}\ndelta: mean\n", "delta (line 3)\n    Input should be 'c"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said_with_its_line(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        read_table(path)
+    assert said in str(caught.value)

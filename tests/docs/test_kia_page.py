@@ -1,8 +1,7 @@
-"""KIA's page: equations, ambiguities, tables, parameters and departures."""
+"""KIA's page: ambiguities, tables, parameters and departures."""
 
 import re
 from dataclasses import asdict, fields
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,6 @@ from rrgcore.signatures import options_of
 from .pages import DOCS, code, prose, read, rows, value
 
 KIA = DOCS / "papers" / "kia.md"
-
-
-def test_every_equation_is_in_a_class_that_exists():
-    table = rows(read(KIA), "in the paper", "what", "file: class")
-    assert len(table) > 12
-    for _, _, cell in table:
-        named = re.findall(r"`([\w/]+)\.py`: `(\w+)`", cell)
-        assert len(named) == cell.count(".py") > 0, cell
-        for file, name in named:
-            assert hasattr(import_module(file.replace("/", ".")), name), f"{file}.py: {name}"
 
 
 def test_every_ambiguity_is_answered_with_options_that_exist(plugins: Discovered):

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from rrg_phantom.dataset import PhantomDataset
 from rrgcore import load_recipe
 from rrgcore.errors import RecipeError
+from rrgcore.installed import list_recipes
 from rrgcore.plugins import Discovered
-from rrgcore.recipe import list_recipes
 from rrgcore.recipe import load_recipe as read_recipe
 from rrgcore.session import Run
 from rrgcore.study import ImageRef
@@ -26,7 +26,7 @@ from rrgcore.yaml_loader import read_yaml
 from ..backbones.tiny_llama import write_llama
 
 RECIPES = Path(__file__).parent.parent.parent / "recipes"
-FILES = sorted(RECIPES.rglob("*.yaml"))
+FILES = sorted(p for p in RECIPES.rglob("*.yaml") if p.parent.name != "ablations")
 NAMES = [file.relative_to(RECIPES).with_suffix("").as_posix() for file in FILES]
 CASES = [
     (name, variant)
