@@ -10,6 +10,8 @@ from rrgcore.study import Study
 
 LEARNED = "learned.json"
 """Beside what an annotator saved: the studies that it learned from."""
+HIDDEN = "blake2b:"
+"""What an id begins with that stands for another."""
 
 
 @final
@@ -66,10 +68,25 @@ class Provenance:
         """Return what `from_json` reads."""
         return {"about": self.about, "studies": len(self.ids), "hash": self.hash, "ids": self.ids}
 
+    @staticmethod
+    def hidden(id: str) -> str:
+        """Return what stands for an id where ids may not be passed on; of what is hidden, itself.
+
+        No secret: who has the ids can find theirs in it.
+        """
+        if id.startswith(HIDDEN):
+            return id
+        return f"{HIDDEN}{blake2b(id.encode(), digest_size=16).hexdigest()}"
+
     def seen(self, studies: Sequence[Study]) -> list[str]:
-        """List those of the studies that it was learned from."""
+        """List those of the studies that it was learned from, hidden ids included."""
         learned = set(self.ids)
-        return [study.id for study in studies if study.id in learned]
+        hides = any(id.startswith(HIDDEN) for id in self.ids)
+        return [
+            study.id
+            for study in studies
+            if study.id in learned or (hides and self.hidden(study.id) in learned)
+        ]
 
 
 @final

@@ -83,6 +83,10 @@ class DataSettings:
     splits: Mapping[Split, str] = field(default_factory=dict)
     """Which of the data's splits plays a role, where it is not the one of that name."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    terms: str | None = None
+    """Licence and terms of the data, for the run's card, where neither the dataset nor its ids tell
+    them.
+    """
     oracle: bool = False
     """Whether the model may read annotations that were made of the very reports it is to predict:
     an upper bound, and marked as one wherever its scores stand.
@@ -153,6 +157,8 @@ class StageSettings:
     save_every: int | None = None
     """Optimizer steps between saves within an epoch, at the end of which it is saved anyway."""
     precision: Precision = "fp32"
+    compile: bool = False
+    """Whether torch.compile makes steps faster; the first ones take minutes."""
     clip: float | None = None
     """Largest norm of the gradient."""
     accumulate: int = 1

@@ -122,6 +122,31 @@ class Annotator(ReadsGiven):
         return {}
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A stretch of text that names an observation, and what is said of it.
+
+    The observation "No Finding" stands for another abnormality, none of the other 13 (scoliosis).
+    """
+
+    observation: str
+    value: int
+    """1 affirmed, 0 denied, -1 left open."""
+    start: int
+    end: int
+    """Where it stands, as a slice of the text that was given."""
+    text: str
+
+
+class NamesFindings(ABC):
+    """An annotator that says which words of a text name an observation; it has read no data."""
+
+    @abstractmethod
+    def mentions(self, text: str) -> Iterator[Mention]:
+        """Yield every mention of a text."""
+
+
 def learns(annotator: Annotator) -> bool:
     """Whether an annotator learns from the training split."""
     return type(annotator).fit is not Annotator.fit
@@ -150,6 +175,12 @@ class Dataset(ABC):
 
     caution: ClassVar[str] = ""
     """What must be said beside every number that is measured on it."""
+    of_nobody: ClassVar[bool] = False
+    """Whether its studies are of no patient, so that anybody may be shown them."""
+    terms: ClassVar[str] = ""
+    """Licence and terms of its studies, for the cards of runs; nothing where that depends on what
+    it reads.
+    """
 
     @abstractmethod
     def studies(self, split: str) -> Sequence[Study]:

@@ -1,5 +1,6 @@
 """Optimizers and schedules: classes of torch by name, their arguments checked as options."""
 
+import collections.abc
 import inspect
 from collections.abc import Mapping
 from dataclasses import fields
@@ -51,7 +52,7 @@ def _torch_class(
     value = dict(reader.mapping(value, address))
     own = {f.name: f for f in fields(cast(Any, settings)) if f.name != "options"}
     name = str(value.get("name", own["name"].default))
-    known = _known(module, base)
+    known = known_classes(module, base)
     if name not in known:
         noun = "optimizer" if base is Optimizer else "schedule"
         why = f" that a recipe can name: it {NOT_BY_NAME[name]}" if name in NOT_BY_NAME else ""
@@ -63,7 +64,7 @@ def _torch_class(
         return None
     cls = getattr(module, name)
     arguments = {k: v for k, v in inspect.signature(cls).parameters.items() if k not in NOT_OPTIONS}
-    hints = get_type_hints(cls.__init__)
+    hints = hints_of(cls)
     options: dict[str, Any] = {}
     for key, item in value.items():
         if key in own:
@@ -87,7 +88,17 @@ def _torch_class(
     return found
 
 
-def _known(module: ModuleType, base: type) -> list[str]:
+def hints_of(cls: Any) -> dict[str, Any]:
+    """Return the annotations of a class's arguments, as far as they can be read."""
+    try:
+        # torch imports some of these for its type checker alone (MultiStepLR)
+        return get_type_hints(cls.__init__, localns=dict(vars(collections.abc)))
+    except NameError:
+        return {}
+
+
+def known_classes(module: ModuleType, base: type) -> list[str]:
+    """List the classes of a module that a stage may name."""
     return [
         key
         for key, item in vars(module).items()

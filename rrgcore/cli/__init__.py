@@ -3,25 +3,15 @@
 import os
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Annotated, Any, final
 
 import typer
 from typer.core import TyperGroup
 
 from rrgcore import __version__
-from rrgcore.cli import (
-    ablating,
-    annotating,
-    comparing,
-    data,
-    evaluating,
-    listing,
-    plugin_new,
-    predicting,
-    running,
-    scoring,
-    showing,
-)
+from rrgcore.cli.completing import add_completion
 from rrgcore.cli.options import is_main_process
 from rrgcore.disk import refusal
 from rrgcore.errors import UserError
@@ -41,18 +31,6 @@ class _Commands(TyperGroup):
             raise typer.Exit(exit_status(error)) from error
 
 
-app = typer.Typer(
-    name="rrg",
-    cls=_Commands,
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Radiology report generation from interchangeable parts.",
-    epilog="Start here: rrg run kia_graph",
-)
-
-
 def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"rrg {__version__}")
@@ -60,7 +38,6 @@ def _version(wanted: bool) -> bool:
     return wanted  # what a callback returns is what the command gets
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,
@@ -70,20 +47,51 @@ def _options(
     pass
 
 
-for group in (
-    running,
-    showing,
-    listing,
-    evaluating,
-    predicting,
-    scoring,
-    comparing,
-    ablating,
-    annotating,
-    data,
-    plugin_new,
-):
-    group.register(app)
+COMMANDS: Mapping[str, str] = {
+    "run": "running",
+    "check": "showing",
+    "show": "showing",
+    "list": "listing",
+    "plugins": "listing",
+    "evaluate": "evaluating",
+    "predict": "predicting",
+    "explain": "explaining",
+    "page": "paging",
+    "demo": "demoing",
+    "score": "scoring",
+    "compare": "comparing",
+    "ablate": "ablating",
+    "annotate": "annotating",
+    "ask": "asking",
+    "data": "data",
+    "plugin": "plugin_new",
+    "export": "exporting",
+    "doctor": "doctoring",
+    "schema": "schema_writing",
+}
+"""The module of each command, in the order of `rrg --help`."""
+
+
+def make_app(words: Sequence[str] = ()) -> typer.Typer:
+    """Make the command line that some words ask for: of one command where the first of them names
+    it, since to import all of them takes longer than most of them do; else of all.
+    """
+    app = typer.Typer(
+        name="rrg",
+        cls=_Commands,
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Radiology report generation from interchangeable parts.",
+        epilog="Start here: rrg run kia_graph",
+    )
+    app.callback()(_options)
+    named = COMMANDS.get(words[0]) if words else None
+    for module in [named] if named else dict.fromkeys(COMMANDS.values()):
+        import_module(f"rrgcore.cli.{module}").register(app)
+    add_completion(app)
+    return app
 
 
 def main() -> None:
@@ -95,7 +103,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         with Interrupts() as stop, stop.let_through():
-            code = app(arguments, standalone_mode=False)
+            code = make_app(arguments)(arguments, standalone_mode=False)
     except UserError as error:
         # of several processes one alone may lack memory
         _say(str(error), debug, each=isinstance(error, OutOfMemory))

@@ -1,5 +1,6 @@
 """`rrg data`: data sets by themselves, without a recipe."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rrgcore.cli import data_cache, data_checking
-from rrgcore.cli.options import NoPlugins, PluginFiles, find_plugins
+from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins
 from rrgcore.errors import DataError, WriteError
 from rrgcore.interrupts import Interrupts
 
@@ -46,6 +47,7 @@ def build(
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="N", min=1, help="Threads; all processors.")
     ] = None,
+    as_json: Json = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
 ) -> None:
@@ -56,7 +58,7 @@ def build(
     found = find_plugins(plugin, no_plugin)
     found.registry.entry("source", source)
     from rrgcore.cli.progress import shown_progress
-    from rrgcore.cli.written import in_a_recipe, tell_built
+    from rrgcore.cli.written import built_json, in_a_recipe, tell_built
     from rrgcore.options import load_source
     from rrgcore.sources.building import build_dataset
     from rrgcore.sources.partial import partial_folder
@@ -85,6 +87,10 @@ def build(
             raise error.told(f"What was done is kept in {partial}", GO_ON) from error
         typer.echo(kept, err=True)
         raise
+    if as_json:
+        answer = built_json(built, source, folder, archive.cleaning)
+        typer.echo(json.dumps(answer, indent=1, ensure_ascii=False))
+        return
     typer.echo("\n".join(tell_built(built, source, folder)))
     if link:
         data_root = shlex.quote(f"root={folder}")
@@ -106,6 +112,7 @@ def export(
         list[str] | None,
         typer.Argument(metavar="OPTION=VALUE", help="Options of the data set: train=50"),
     ] = None,
+    as_json: Json = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
 ) -> None:
@@ -118,8 +125,20 @@ def export(
     from rrgcore.export import export_dataset
 
     source = load_dataset(dataset, options or (), found.registry)
-    with Display() as display, Interrupts() as interrupts, interrupts.let_through():
+    with Display(quiet=as_json) as display, Interrupts() as interrupts, interrupts.let_through():
         written = export_dataset(source, folder, progress=display.progress("writing studies"))
+    if as_json:
+        answer = {
+            "folder": str(folder),
+            "studies": dict(written.studies),
+            "images": written.images,
+            "annotations": list(written.annotations),
+            "partial": dict(written.partial),
+            "caution": source.caution,
+            "overrides": in_a_recipe(folder, written.cleaning),
+        }
+        typer.echo(json.dumps(answer, indent=1, ensure_ascii=False))
+        return
     typer.echo(summary(folder, written.studies, written.images, list(written.annotations)))
     total = sum(written.studies.values())
     for slug, count in written.partial.items():

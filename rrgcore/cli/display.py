@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from rrgcore.cli.cards import print_card
+from rrgcore.cli.judged import judged_lines
 from rrgcore.cli.options import is_main_process
 from rrgcore.engine import Step
 from rrgcore.plan import Plan
@@ -32,9 +33,9 @@ class Display(Watcher):
     their own below it.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, stderr: bool = False) -> None:
         quiet = quiet or not is_main_process()
-        self.console = Console(quiet=quiet, highlight=False)
+        self.console = Console(quiet=quiet, highlight=False, stderr=stderr)
         self._quiet = quiet
         self._stage: _StageBar | None = None
         self._bars = Progress(
@@ -46,7 +47,12 @@ class Display(Watcher):
             expand=True,
         )
         self._live = (
-            Live(get_renderable=self._render, console=self.console, refresh_per_second=4)
+            Live(
+                get_renderable=self._render,
+                console=self.console,
+                refresh_per_second=4,
+                redirect_stdout=not stderr,  # what is printed there is for another command
+            )
             if self.console.is_terminal and not quiet
             else None
         )
@@ -181,6 +187,8 @@ class Display(Watcher):
                 f"{key} {_figure(value)}" for key, value in probe.items() if key != "stage"
             )
             self.note(f"{name} (best of stage {probe['stage']}): {figures}")
+        for line in judged_lines(found.get("judged", {})):
+            self.note(line)
         for caution in plan.cautions:
             self.note(caution)
 

@@ -50,6 +50,8 @@ def evaluate(
             cast(Split, split), protocols=protocol or (), batch_size=batch_size, watcher=display
         )
         write_assessment(loaded.folder, measured)
+        if split == "test" and is_main_process():
+            loaded.write_card()
         if not as_json:
             display.assessment(measured.to_json(), loaded.plan)
         elif is_main_process():

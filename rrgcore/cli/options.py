@@ -13,6 +13,7 @@ from rrgcore.plugins import Discovered, discover
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A file, or the name of an installed recipe.")
 ]
+RunName = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="ADDRESS=VALUE", help="Options to change: objectives.irm=off"),

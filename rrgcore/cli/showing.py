@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,7 +18,7 @@ from rrgcore.cli.options import (
     Variants,
     find_plugins,
 )
-from rrgcore.errors import UserError
+from rrgcore.errors import Problem, RecipeError, UserError
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +39,7 @@ def check(
     images: Annotated[
         bool, typer.Option("--images/--no-images", help="Open every image of the data.")
     ] = True,
+    as_json: Json = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
 ) -> None:
@@ -52,6 +53,7 @@ def check(
     if not names:
         raise typer.BadParameter("expected at least one recipe", param_hint="RECIPE")
     problems: list[str] = []
+    answers: list[dict[str, Any]] = []
     for name in names:
         chosen: list[list[str]] = [list(variant or [])]
         if all_variants:
@@ -59,16 +61,29 @@ def check(
             chosen += [[*chosen[0], extra] for extra in available]
         for variants in chosen:
             title = " ".join([name, *(f"--variant {v}" for v in variants)])
+            answer: dict[str, Any] = {"recipe": name, "variants": variants, "problems": []}
+            answers.append(answer)
             try:
                 session = load_recipe(name, variants=variants, overrides=overrides, plugins=found)
-                with Display() as display:
+                with Display(quiet=as_json) as display:
                     session.check(images=images, watcher=display)
-                typer.echo(f"{title}: good")
+                if not as_json:
+                    typer.echo(f"{title}: good")
             except UserError as error:
                 problems.append(f"{title}\n{error}" if variants else str(error))
+                answer["problems"] = _problems(error)
+    if as_json:
+        typer.echo(json.dumps(answers, indent=1, ensure_ascii=False))
     if problems:
-        typer.echo("\n\n".join(problems), err=True)
+        if not as_json:
+            typer.echo("\n\n".join(problems), err=True)
         raise typer.Exit(2)
+
+
+def _problems(error: UserError) -> list[dict[str, Any]]:
+    if isinstance(error, RecipeError):
+        return [asdict(problem) for problem in error.problems]
+    return [asdict(Problem("", str(error)))]
 
 
 def show(

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rrgcore.sources.building import Built
 from rrgcore.sources.record import LEFT_OUT, SHOWN
@@ -23,6 +24,23 @@ def in_a_recipe(folder: Path, cleaning: str) -> str:
     """Return the overrides with which a recipe reads it."""
     root = shlex.quote(f"data.root={folder}")
     return f"data.name=r2gen {root} data.cleaning={cleaning}"
+
+
+def built_json(built: Built, source: str, folder: Path, cleaning: str) -> dict[str, Any]:
+    """Return the same as an object; every name is in `left_out.jsonl`."""
+    written, ledger = built.written, built.ledger
+    return {
+        "folder": str(folder),
+        "source": source,
+        "found": dict(ledger.found),
+        "studies": dict(written.studies),
+        "images": written.images,
+        "annotations": dict(written.annotations),
+        "left_out": {reason: len(names) for reason, names in ledger.left_out.items()},
+        "missing": {what: len(names) for what, names in ledger.missing.items()},
+        "bad": len(ledger.bad),
+        "overrides": in_a_recipe(folder, cleaning),
+    }
 
 
 def tell_built(built: Built, source: str, folder: Path) -> Iterator[str]:

@@ -126,7 +126,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_run_folder_holds_no_pickle(finished: Run) -> None:
     suffixes = {path.suffix for path in finished.path.rglob("*") if path.is_file()}
 
-    assert suffixes == {".safetensors", ".json", ".jsonl", ".yaml"}
+    assert suffixes == {".safetensors", ".json", ".jsonl", ".yaml", ".md"}
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -284,7 +284,8 @@ def test_the_folder_of_another_recipes_run_is_refused_and_kept(rrg: Rrg, finishe
     before = (finished.path / "recipe.yaml").read_text()
 
     answer = rrg("run", TINY, "seed=5", "--out", finished.path)
-    assert_refused(answer, f"{finished.path} holds a run of another recipe", "--out")
+    assert_refused(answer, f"{finished.path} holds a run of another recipe",
+                   "seed is 3, now 5", "--out")  # fmt: skip
     assert (finished.path / "recipe.yaml").read_text() == before
 
 

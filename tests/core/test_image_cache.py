@@ -28,7 +28,8 @@ from rrgcore.images.cache_keys import UNKNOWN, looks_of
 from rrgcore.images.disk_cache import DiskCache
 from rrgcore.images.segment import SUFFIX, Segment
 from rrgcore.plugins import Discovered
-from rrgcore.predicting import Pictures
+from rrgcore.prediction.inputs import Request
+from rrgcore.prediction.predictor import Pictures
 from rrgcore.recipe import load_recipe as read_recipe
 from rrgcore.resolve import resolved
 from rrgcore.study import ImageRef, Study
@@ -809,9 +810,12 @@ def test_what_the_disk_has_no_room_for_is_held_in_memory_as_long_as_there_is_roo
 
 
 def test_images_to_predict_are_not_kept(folder: Path, pictures: list[Path]) -> None:
-    images = ImageCache(Pictures(pictures), size=SIZE, disk=make_cache(folder))
-    for path in pictures:
-        images[ImageRef(str(path))]
+    shown = Pictures()
+    images = ImageCache(shown, size=SIZE, disk=make_cache(folder))
+    request = Request("a", tuple(pictures), ("unknown",) * len(pictures))
+    with shown.showing([(request, [read_image(path) for path in pictures])]):
+        for image in shown.study(request).images:
+            images[image]
     assert not kept(folder)
 
 

@@ -189,9 +189,10 @@ def test_the_json_can_be_written_to_a_file(
 def test_scoring_imports_no_torch(files: tuple[Path, Path]) -> None:
     """Half of what a small file takes would be spent on it."""
     code = (
-        "import sys\nfrom rrgcore.cli import app\n"
-        f"app(['score', {str(files[0])!r}, {str(files[1])!r}, '-p', 'raw', '--labeler', 'none'], "
-        "standalone_mode=False)\nassert 'torch' not in sys.modules, 'torch was imported'"
+        "import sys\nfrom rrgcore.cli import make_app\n"
+        f"make_app()(['score', {str(files[0])!r}, {str(files[1])!r}, '-p', 'raw', "
+        "'--labeler', 'none'], standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'"
     )
     # without Java, so that only what Python computes is
     environment = {**os.environ, "PATH": str(Path(sys.executable).parent)}

@@ -45,12 +45,15 @@ def test_a_finished_run_folder_is_complete(finished: Run) -> None:
         "checkpoints/best/state.json",
         "tokenizers/words/words.json",
         "artefacts/training.json",
+        "artefacts/prediction/judge.json",
+        "artefacts/prediction/learned.json",
         "recipe.yaml",
         "run.json",
         "metrics.jsonl",
         "timing.jsonl",
         "scores.json",
         "predictions.jsonl",
+        "card.md",
     }
 
 
@@ -348,6 +351,8 @@ def test_a_run_is_recognised_by_its_whole_resolved_recipe(
     assert folder.is_of(of())
     assert folder.is_of(of("objectives.irc.temperature=0.07"))  # the default, said
     assert not folder.is_of(of("objectives.irc.temperature=0.1"))
+    assert folder.is_of(of("data.workers=3", "data.cache=false"))  # of the machine, not of results
+    assert not folder.is_of(of("data.workers=3", "data.batch_size=1"))
 
 
 @pytest.mark.parametrize(
