@@ -1,24 +1,32 @@
 """Everything an implementation imports, in one place."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
 from rrgcore.annotations import (
     Annotation,
     Box,
     Boxes,
     Entity,
+    FindingBoxes,
     Labels,
     NearestReport,
     NGrams,
     Probabilities,
     RadGraph,
 )
+from rrgcore.deprecation import Renamed, find_renamed
 from rrgcore.ema import EmaTwin
 from rrgcore.errors import DataError, UserError, WeightsError
 from rrgcore.features import Features, Parts, Views, encode_views
 from rrgcore.images import decode_image, read_image
+from rrgcore.insight.figure import Drawn, Figure
+from rrgcore.insight.opened import OpenRun
 from rrgcore.interfaces import (
     Adapter,
     AlignmentObjective,
     Attends,
+    AttendsWriting,
     Borrowed,
     ChecksTrainingSet,
     CrossModal,
@@ -28,6 +36,7 @@ from rrgcore.interfaces import (
     ImageGivenText,
     ImageMasking,
     JointSpace,
+    KeepsPlaces,
     MaskingStrategy,
     Matches,
     MayLack,
@@ -36,6 +45,8 @@ from rrgcore.interfaces import (
     Prepares,
     Pretrained,
     Reconstructs,
+    ShowsKnowledge,
+    ShowsLandmarks,
     TextEncoder,
     TextGivenImage,
     TextMasking,
@@ -47,7 +58,7 @@ from rrgcore.plugins import API_VERSION as VERSION
 from rrgcore.precision import full_precision
 from rrgcore.processes import gather_padded, gather_rows, rows_before
 from rrgcore.provenance import Artefact, Provenance
-from rrgcore.scoring import Metric, Pair, Scores, Terms, mean_terms
+from rrgcore.scoring import Metric, Pair, ReadsFindings, Scores, Terms, mean_terms
 from rrgcore.scoring.published import Published, PublishedRow, PublishedTable
 from rrgcore.sources import Ledger, Source
 from rrgcore.study import ImageRef, Study
@@ -59,6 +70,8 @@ from rrgcore.supply import (
     HasAnnotationFiles,
     HoldsArtefacts,
     KeepsRawReports,
+    Mention,
+    NamesFindings,
     Workbench,
 )
 from rrgcore.tokens import AbsentTokenizer, Tokenizer, WordTokenizer, load_tokenizer
@@ -71,6 +84,7 @@ from rrgcore.types import (
     Losses,
     MaskedText,
     ObjectiveOutput,
+    TakenIn,
     Tokens,
     Visual,
     pad_sequences,
@@ -86,6 +100,7 @@ __all__ = [
     "Annotator",
     "Artefact",
     "Attends",
+    "AttendsWriting",
     "Batch",
     "Borrowed",
     "Box",
@@ -97,12 +112,15 @@ __all__ = [
     "Dataset",
     "Decoded",
     "Decoder",
+    "Drawn",
     "EmaTwin",
     "Embeds",
     "EmbedsTokens",
     "Encoded",
     "Entity",
     "Features",
+    "Figure",
+    "FindingBoxes",
     "Generated",
     "Generation",
     "HasAnnotationFiles",
@@ -111,6 +129,7 @@ __all__ = [
     "ImageMasking",
     "ImageRef",
     "JointSpace",
+    "KeepsPlaces",
     "KeepsRawReports",
     "Labels",
     "Ledger",
@@ -119,11 +138,14 @@ __all__ = [
     "MaskingStrategy",
     "Matches",
     "MayLack",
+    "Mention",
     "Metric",
     "NGrams",
+    "NamesFindings",
     "NearestReport",
     "ObjectiveOutput",
     "OffersAlignment",
+    "OpenRun",
     "Pair",
     "Part",
     "Parts",
@@ -135,10 +157,14 @@ __all__ = [
     "PublishedRow",
     "PublishedTable",
     "RadGraph",
+    "ReadsFindings",
     "Reconstructs",
     "Scores",
+    "ShowsKnowledge",
+    "ShowsLandmarks",
     "Source",
     "Study",
+    "TakenIn",
     "Terms",
     "TextEncoder",
     "TextGivenImage",
@@ -165,3 +191,11 @@ __all__ = [
     "read_image",
     "rows_before",
 ]
+
+RENAMED: Final[Mapping[str, Renamed]] = {}
+"""Names that the last minor release had, and what they are called now (docs/plugin_versions.md)."""
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of the module's
+
+    def __getattr__(name: str) -> Any:
+        return find_renamed(__name__, name, RENAMED)

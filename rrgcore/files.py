@@ -88,7 +88,12 @@ def _bytes_in(folder: Path) -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file that is there whole or not at all; raises WriteError."""
-    data, beside = text.encode(), _writing(path)
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all; raises WriteError."""
+    beside = _writing(path)
     with writing(path, needed=len(data)):
         if path.parent.match(f".*{WRITING}"):  # which will itself be whole, and on the disk
             path.write_bytes(data)

@@ -4,10 +4,10 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import final
+from typing import Any, Protocol, final, runtime_checkable
 
 import pluggy
 
@@ -20,6 +20,28 @@ API_VERSION = 1
 
 hookspec = pluggy.HookspecMarker("rrg")
 hookimpl = pluggy.HookimplMarker("rrg")
+
+
+@runtime_checkable
+class Point(Protocol):
+    """An entry point: the standard library's, or its backport's, which takes over once any package
+    imports it.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the plugin is called."""
+
+    @property
+    def value(self) -> str:
+        """Which module it is."""
+
+    @property
+    def dist(self) -> Any:
+        """Which distribution brought it, if that is known."""
+
+    def load(self) -> Any:
+        """Import it."""
 
 
 @final
@@ -66,7 +88,7 @@ def discover(
     *,
     files: Sequence[str | Path] = (),
     blocked: Sequence[str] = (),
-    points: Iterable[EntryPoint] | None = None,
+    points: Iterable[Point] | None = None,
 ) -> Discovered:
     """Find every plugin (entry points, then files) and register what they offer.
 
@@ -102,8 +124,8 @@ def discover(
     return Discovered(registry, tuple(plugins))
 
 
-def _unique(points: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+def _unique(points: Iterable[Point]) -> dict[str, Point]:
+    found: dict[str, Point] = {}
     for point in sorted(points, key=lambda point: point.name):
         other = found.setdefault(point.name, point)
         # an editable install may list one twice (setuptools #3649): same target, no clash
@@ -116,7 +138,7 @@ def _unique(points: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
     return found
 
 
-def _distribution(point: EntryPoint) -> tuple[str, str]:
+def _distribution(point: Point) -> tuple[str, str]:
     if point.dist is None:
         return "an unknown distribution", "?"
     return point.dist.name, point.dist.version
@@ -128,7 +150,7 @@ def _way_out(plugin: Plugin) -> str:
     return f"--no-plugin {plugin.name}"
 
 
-def _load(point: EntryPoint, plugin: Plugin) -> ModuleType:
+def _load(point: Point, plugin: Plugin) -> ModuleType:
     try:
         module = point.load()
     except Exception as error:

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from rrgcore.assembled import check_assembled
 from rrgcore.assess import Assessment, assess
 from rrgcore.build import build_model, make_metrics
+from rrgcore.card import write_card
 from rrgcore.check import check_recipe
 from rrgcore.checkpoint import load_part
 from rrgcore.confined import inside
@@ -29,8 +30,13 @@ from rrgcore.folder import (
     RunFolder,
     check_writable,
     new_folder,
+    package_versions,
     unfinished,
 )
+from rrgcore.insight.explaining import FOLDER, Explained, Offer, draw_figures, offers
+from rrgcore.insight.opened import OpenRun
+from rrgcore.insight.opening import open_run
+from rrgcore.insight.telling import telling_studies
 from rrgcore.interfaces import Pretrained
 from rrgcore.interrupts import ECHO, Interrupts
 from rrgcore.job import (
@@ -41,18 +47,23 @@ from rrgcore.job import (
     listed_studies,
     make_accelerator,
 )
-from rrgcore.manifest import check_all_belong, check_belongs, load_checkpoint
+from rrgcore.manifest import check_all_belong, check_belongs, hashes_of, load_checkpoint
 from rrgcore.memory import Memory, predict_memory
 from rrgcore.model import ReportModel
+from rrgcore.page import PageFile, write_page
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered, discover
-from rrgcore.predicting import Written, find_images, predict_reports
+from rrgcore.prediction.inputs import USUAL, TableOptions, find_requests, paths_of
+from rrgcore.prediction.predictor import Predictor
+from rrgcore.prediction.written import Origin, Written
 from rrgcore.pretrained import check_weights
 from rrgcore.processes import on_main
 from rrgcore.recipe import Recipe
 from rrgcore.recipe import load_recipe as read_recipe
+from rrgcore.recipe_changes import recipe_changes
 from rrgcore.resolve import Weight, resolved, weigh
 from rrgcore.resume import changed_versions, check_same_data
+from rrgcore.run_export import Exported, export_run
 from rrgcore.scoring import Pair
 from rrgcore.scoring.by_name import CLINICAL, make_named_metrics
 from rrgcore.scoring.scorecard import fit_metrics
@@ -61,6 +72,8 @@ from rrgcore.starts import checkpoint_of, starts_of
 from rrgcore.studies import Studies
 from rrgcore.supply import DataChecks
 from rrgcore.tokenizers import Tokenizers
+from rrgcore.tracker_names import check_trackers
+from rrgcore.trackers import Tracked
 from rrgcore.training import last_saved
 from rrgcore.watch import Watcher, tracking
 
@@ -202,14 +215,17 @@ class Session:
         *,
         root: str | Path = "runs",
         new: bool = False,
+        track: Sequence[str] = (),
         watcher: Watcher | None = None,
     ) -> "Run":
         """Train every stage, test once with the best checkpoint, fill the run folder.
 
         Without `out`, goes on with the newest unfinished run of the very same recipe below `root`,
-        unless `new`. Nothing is written before everything that can be checked has been.
+        unless `new`. Nothing is written before everything that can be checked has been. `track`
+        names trackers, which are no part of the recipe.
         """
         plan, watcher = self.plan, watcher or Watcher()
+        track = check_trackers(track)
         accelerator = make_accelerator(plan)
         path, exists = on_main(accelerator, lambda: self._where(out, Path(root), new, watcher))
         folder = RunFolder(path, writes=accelerator.is_main_process)
@@ -220,10 +236,11 @@ class Session:
             RunFolder.open(path)
             check_all_belong(folder)
         saved = folder.saved_tokenizers() if exists else {}
+        tracked = Tracked(watcher, folder, accelerator, track)
         with preparing(plan, "building the model"):
             job = Job(
                 plan,
-                watcher,
+                tracked,
                 accelerator,
                 saved,
                 resumes=exists and folder.trained,
@@ -246,22 +263,29 @@ class Session:
                 if folder.writes and not folder.saved_tokenizers():
                     # a run that was killed at the very beginning may have saved none either
                     job.save_tokenizers(folder)
+                title = "-".join((self.recipe.name, *self.recipe.variants))
+                with interrupts.let_through(when=alone):
+                    tracked.begin(f"{title}/{path.name}", resolved(plan))
                 accelerator.wait_for_everyone()
                 watcher.note(in_a_line(facts))
                 with preparing(plan, "before training, or between two steps"):
                     with interrupts.let_through(when=alone):
                         job.learn(folder)
                     job.run(folder, interrupts)
+                tracked.end()
+                if folder.writes:
+                    write_card(folder, plan)
                 folder.update(state="finished")
             except BaseException as error:
+                tracked.close(failed=True)
                 refused = refusal(error)
                 folder.stopped()
                 if isinstance(error, KeyboardInterrupt):
                     lost = " at once, unsaved since the last checkpoint" * interrupts.forced
-                    watcher.note(f"stopped{lost}; to go on: {self._to_go_on(path)}")
+                    watcher.note(f"stopped{lost}; to go on: {self._to_go_on(path, track)}")
                 elif refused is not None and (path / RUN).is_file():
                     raise refused.told(
-                        last_saved(folder, plan), f"go on: {self._to_go_on(path)}"
+                        last_saved(folder, plan), f"go on: {self._to_go_on(path, track)}"
                     ) from error
                 elif isinstance(error, UserError) and not exists:
                     folder.remove_unless_trained(parents=out is None)
@@ -269,9 +293,10 @@ class Session:
             accelerator.wait_for_everyone()
         return Run(folder, self.plugins)
 
-    def _to_go_on(self, path: Path) -> str:
+    def _to_go_on(self, path: Path, track: Sequence[str]) -> str:
         """Return the command that goes on with a run."""
         words = ["rrg", "run", str(path / RECIPE), "--out", str(path)]
+        words += [word for name in track for word in ("--track", name)]
         for plugin in self.plugins.plugins:
             if plugin.blocked:
                 words += ["--no-plugin", plugin.name]
@@ -303,8 +328,8 @@ class Session:
             raise RunError(f"--new, but {path} holds a run already; name another folder with --out")
         if not folder.is_of(values):
             raise RunError(
-                f"{path} holds a run of another recipe ({folder.record['recipe']}, or the same "
-                f"with other options). See {path / RECIPE}; name another folder with --out"
+                f"{path} holds a run of another recipe ({folder.record['recipe']}): "
+                f"{recipe_changes(path, values)}. Name another folder with --out"
             )
         return path, True
 
@@ -344,7 +369,8 @@ class Run:
         if not path.is_file():
             raise RunError(f"{path} is not there: write it again, rrg evaluate {self.path}")
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            # not splitlines(), which also cuts at characters that JSON leaves in a report
+            lines = filter(None, path.read_text(encoding="utf-8").split("\n"))
             return [Pair(e["id"], e["prediction"], e["reference"]) for e in map(json.loads, lines)]
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise RunError(
@@ -378,27 +404,48 @@ class Run:
         studies.knowledge.keep_in(self.folder.artefacts, writes=False)
         return studies
 
+    def predictor(self, *, batch_size: int | None = None) -> Predictor:
+        """Load what writes reports for new images; it needs nothing but the run folder."""
+        plan = self._plan_in_batches_of(batch_size)
+        accelerator = make_accelerator(plan)
+        model = self.model().to(accelerator.device)
+        recipe, weights = hashes_of(self.folder.best)
+        packages, there = package_versions(), [p for p in self.plugins.plugins if not p.blocked]
+        plugins = {p.name: f"{Path(p.origin).name} {p.version}" for p in there}
+        return Predictor(
+            plan=plan,
+            model=model,
+            folder=self.folder,
+            origin=Origin(
+                str(self.path),
+                recipe,
+                weights,
+                str(packages["rrg"]),
+                str(packages["torch"]),
+                plugins,
+            ),
+            accelerator=accelerator,
+        )
+
     def predict(
         self,
         paths: Sequence[str | Path],
         *,
+        tables: TableOptions = USUAL,
         batch_size: int | None = None,
         watcher: Watcher | None = None,
     ) -> list[Written]:
-        """Write a report for each image file, those in folders included; it needs nothing but the
-        run folder. Raises DataError for a file that is no image.
+        """Write a report for each study that paths ask for: image files, folders of them, tables of
+        studies. One whose images cannot be read has an `error` in place of a report.
+
+        Raises DataError for a path that does not exist, a folder without images, and a table that
+        cannot be read.
         """
-        plan = self._plan_in_batches_of(batch_size)
-        accelerator = make_accelerator(plan)
-        with writing(plan):
-            return predict_reports(
-                plan=plan,
-                model=self.model().to(accelerator.device),
-                folder=self.folder,
-                paths=find_images([Path(path) for path in paths]),
-                accelerator=accelerator,
-                watcher=watcher or Watcher(),
-            )
+        requests = find_requests(paths_of(paths), tables)
+        predictor = self.predictor(batch_size=batch_size)
+        batches, count = predictor.batches(requests), -(-len(requests) // predictor.batch_size)
+        tracked = (watcher or Watcher()).track(batches, "writing reports", count)
+        return [written for batch in tracked for written in batch]
 
     def evaluate(
         self,
@@ -432,6 +479,109 @@ class Run:
                 watcher=watcher or Watcher(),
                 split=split,
             )
+
+    def page(
+        self,
+        out: str | Path | None = None,
+        *,
+        split: Split = "test",
+        studies: int = 200,
+        images: bool = True,
+        attention: bool = True,
+        recipe: str | Path | None = None,
+        watcher: Watcher | None = None,
+    ) -> PageFile:
+        """Write it as one HTML file: page.html in its folder, with the split's name for another
+        than test; at most so many `studies` are in it.
+
+        `recipe` is what it was made of, where its name alone does not tell. What is not at hand is
+        left out, and said.
+        """
+        watcher = watcher or Watcher()
+        name = "page.html" if split == "test" else f"page-{split}.html"
+        return write_page(
+            self.path / name if out is None else Path(out),
+            folder=self.folder,
+            registry=self.plugins.registry,
+            plan=lambda: self.plan,
+            studies=lambda: self._studies(self.plan, make_accelerator(self.plan), watcher),
+            model=lambda: self.model().to(make_accelerator(self.plan).device),
+            split=split,
+            most=studies,
+            images=images,
+            attention=attention,
+            recipe=recipe,
+            watcher=watcher,
+        )
+
+    def write_card(self) -> Path:
+        """Write its card again, as after its scores were."""
+        return write_card(self.folder, self.plan)
+
+    def export(
+        self,
+        target: str | Path,
+        *,
+        zipped: bool = False,
+        unfinished: bool = False,
+        training_data: bool = False,
+    ) -> Exported:
+        """Write one folder, or one zip, from which another machine predicts; raises RunError."""
+        return export_run(
+            self.folder,
+            self.plan,
+            Path(target),
+            zipped=zipped,
+            unfinished=unfinished,
+            training_data=training_data,
+        )
+
+    def open(self, split: Split = "test", *, watcher: Watcher | None = None) -> OpenRun:
+        """Open the run, to look into what it trained, at the studies of a split."""
+        accelerator, watcher = make_accelerator(self.plan), watcher or Watcher()
+        return open_run(
+            plan=self.plan,
+            folder=self.folder,
+            model=self.model(),
+            studies=self._studies(self.plan, accelerator, watcher),
+            registry=self.plugins.registry,
+            split=split,
+            device=accelerator.device,
+            watcher=watcher,
+        )
+
+    def figures(self, split: Split = "test") -> list[Offer]:
+        """List the figures that there are, and why the run cannot be drawn so where it cannot."""
+        return offers(self.open(split))
+
+    def explain(
+        self,
+        studies: Sequence[str] = (),
+        *,
+        figures: Sequence[str] = (),
+        split: Split = "test",
+        out: str | Path | None = None,
+        watcher: Watcher | None = None,
+    ) -> Explained:
+        """Draw what the model does for studies of a split, by id: the figures that are named, or
+        all that the run has the parts for, into a folder, `explain` in the run's unless said.
+
+        Without studies, three telling ones are chosen. Raises RunError where a figure that was
+        named cannot be drawn.
+        """
+        opened = self.open(split, watcher=watcher)
+        chosen = dict.fromkeys(studies, "")
+        if not chosen:
+            at_hand = split == "test" and (self.path / PREDICTIONS).is_file()
+            written = {pair.id: pair.prediction for pair in self.predictions} if at_hand else {}
+            chosen = telling_studies(opened, written)
+        return draw_figures(
+            opened,
+            self.path / FOLDER if out is None else Path(out),
+            figures=figures,
+            studies=chosen,
+            facts={"run": self.path.name, "recipe": self.plan.recipe.name, "split": split},
+        )
 
     def _plan_in_batches_of(self, size: int | None) -> Plan:
         """Return the plan, with so many reports written at a time where that is said."""

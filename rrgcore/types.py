@@ -120,6 +120,23 @@ class Visual:
 
 @final
 @dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What an adapter that brings knowledge to images made of it."""
+
+    weights: Float[Tensor, "b m terms"]
+    """How its terms were weighed: of an image (m is 1), or of each of its tokens; sums to one."""
+    terms: tuple[str, ...]
+    """What the terms are, in the paper's symbols."""
+    phrases: tuple[tuple[str, ...], ...]
+    """The knowledge of each study, as words."""
+    attention: Float[Tensor, "b heads n g"] | None = None
+    """How much each image token read of each phrase; a row over the study's phrases sums to one,
+    to less where something else was read beside them. None where nothing is read.
+    """
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """A report's loss: a mean over `count` tokens."""
 

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Int8
 
 from rrgcore.annotations import Labels
-from rrgcore.chest import OBSERVATIONS
+from rrgcore.chest import NO_FINDING, OBSERVATIONS
 from rrgcore.cleaning import is_empty
 from rrgcore.errors import DataError, did_you_mean
-from rrgcore.scoring import Metric, Pair, Scores
+from rrgcore.scoring import Metric, Pair, ReadsFindings, Scores
 from rrgcore.study import Study
 from rrgcore.supply import Annotator
 
@@ -29,7 +29,7 @@ HEADLINE = (
 
 
 @final
-class ClinicalMetric(Metric):
+class ClinicalMetric(Metric, ReadsFindings):
     """Precision, recall and F1 of the observations in reports, the policy in each name.
 
     P = TP / (TP + FP), R = TP / (TP + FN), F1 = 2 TP / (2 TP + FP + FN), 0 where undefined; a
@@ -91,6 +91,22 @@ class ClinicalMetric(Metric):
     def score_all(self, systems: Mapping[str, Sequence[Pair]]) -> Mapping[str, Scores]:
         """Score several systems, each distinct text labelled once."""
         return self._score(systems, quick=False)
+
+    def findings(self, pairs: Sequence[Pair]) -> list[tuple[frozenset[str], frozenset[str]]] | None:
+        """Return the observations but No Finding; a labeler that goes by study knows none of
+        reports that it was not asked for.
+        """
+        if not _reads_text(self.labeler):
+            return None
+        sides = (
+            (self._predictions, [Study(pair.id, (), (), pair.prediction) for pair in pairs]),
+            (self._references, [Study(pair.id, (), (), pair.reference) for pair in pairs]),
+        )
+        named = []
+        for reader, studies in sides:
+            reader.read(studies)
+            named.append([_named(row) for row in reader.codes(studies)] if studies else [])
+        return list(zip(*named, strict=True))
 
     def _score(self, systems: Mapping[str, Sequence[Pair]], *, quick: bool) -> dict[str, Scores]:
         if not all(systems.values()):
@@ -250,6 +266,12 @@ class _Reader:
                     "expected 1 positive, 0 negative or -1 uncertain, and nothing where it is not "
                     "mentioned"
                 )
+
+
+def _named(codes: Int8[np.ndarray, " observations"]) -> frozenset[str]:
+    """Return the observations that are positive or uncertain."""
+    named = zip(OBSERVATIONS, codes.tolist(), strict=True)
+    return frozenset(name for name, code in named if code and name != NO_FINDING)
 
 
 def _reads_text(labeler: Annotator) -> bool:

@@ -76,6 +76,19 @@ class Metric(ABC):
         return {name: self.score(pairs) for name, pairs in systems.items()}
 
 
+class ReadsFindings(ABC):
+    """A metric that can tell which findings a report names."""
+
+    exact: ClassVar[bool] = False
+    """Whether it never errs, on the reports of its own data."""
+
+    @abstractmethod
+    def findings(self, pairs: Sequence[Pair]) -> list[tuple[frozenset[str], frozenset[str]]] | None:
+        """Return the findings that each prediction names, present or left open, and those of its
+        reference; None where it cannot tell of these.
+        """
+
+
 def mean_terms(values: Sequence[float] | Float[np.ndarray, " pairs"]) -> Terms:
     """Return the terms of a score that is the mean of its pairs'."""
     rows = np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))], axis=1)

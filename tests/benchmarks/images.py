@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from rows import at_least, tell
 from stopwatch import medians
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -124,7 +125,7 @@ def main() -> None:
             rounds=1,
             uncounted=0,
         )
-        figures = []
+        figures, rows = [], []
         for workers in WORKERS:
             ours = make_loader(paths, workers=workers, gigabytes=1)
             options = {"batch_size": BATCH, "num_workers": workers}
@@ -143,6 +144,16 @@ def main() -> None:
                 rounds=5,
             )
             own = seconds["ours"]
+            rows.append(
+                at_least(
+                    f"image loading, second epoch, from {PIXELS:,}-pixel PNG, {workers} workers",
+                    "Pillow and torchvision transforms in a DataLoader with the same workers",
+                    10,
+                    seconds["grey"] / own,
+                    f"{1000 * own / IMAGES:.2f} ms an image; {seconds['colour'] / own:.0f} × "
+                    "through RGB",
+                )
+            )
             figures.append(
                 f"with {workers} workers {seconds['grey'] / own:.0f} × as many images a second as "
                 f"through torchvision ({1000 * own / IMAGES:.2f} and "
@@ -150,10 +161,11 @@ def main() -> None:
                 f"{seconds['colour'] / own:.0f} × through RGB"
             )
         kibibytes = sum(path.stat().st_size for path in paths) / IMAGES / 1024
-    print(
+    tell(
         f"images: {'; '.join(figures)}; {PIXELS} pixels, PNG of {kibibytes:.0f} KiB, to {SIZE}, "
         f"second epoch; the first takes {first['filling'] / first['off']:.2f} × as long as without "
-        "a cache"
+        "a cache",
+        rows,
     )
 
 

@@ -11,17 +11,14 @@ from dataclasses import replace
 from math import nan
 
 import torch
+from models import plan_of, stand_in
 from torch.profiler import ProfilerActivity, profile
 
-from rrgcore import load_recipe
 from rrgcore.build import build_model
-from rrgcore.check import check_recipe
-from rrgcore.memory.imagined import CountingTokenizer
 from rrgcore.memory.predict import MARGIN
 from rrgcore.memory.stage import HALVES, Rehearsed
 from rrgcore.optim import make_optimizer
 from rrgcore.plan import Plan
-from rrgcore.plugins import discover
 from rrgcore.tokenizers import Tokenizers
 from rrgcore.training import freeze_for
 
@@ -71,13 +68,8 @@ def allocated(plan: Plan, tokenizers: Tokenizers, stage: str, like: Rehearsed, s
 def compare(name: str, overrides: tuple[str, ...]) -> str:
     """Say what was predicted of the stage with most objectives, and what it took."""
     recipe, *variants = name.split("+")
-    session = load_recipe(recipe, variants=variants, overrides=overrides)
-    plan = check_recipe(session.recipe, discover().registry, expand_paths=False)
-    tokenizers = Tokenizers(plan, None, absent_allowed=True)
-    for block in plan.blocks():
-        if isinstance(said := block.options.get("tokenizer"), str):
-            words = block.options.get("vocabulary") or 1000
-            tokenizers.loaded.setdefault(said, CountingTokenizer(size=words))
+    plan = plan_of(recipe, variants, overrides)
+    tokenizers = stand_in(plan)
     stage = max(plan.stages, key=lambda one: len(plan.stage_weights(one)))
     like = Rehearsed(plan, tokenizers, stage, views=1, device=DEVICE)
     size = plan.data.batch_size

@@ -1,4 +1,4 @@
-"""What KIA's five tasks cost: a joint training step beside one of report generation alone.
+"""What KIA's five tasks cost: a joint training step beside one of each task alone.
 
 The model is the small one of `kia_graph`; a step is the engine's, with its masks and its loading.
 """
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
-import torch
-from stopwatch import medians
+from rows import at_most, tell
+from stopwatch import clock, medians, use_threads
 
 from rrgcore import load_recipe
 from rrgcore.build import build_model
@@ -24,7 +24,7 @@ EPOCH = 4
 
 
 def main() -> None:
-    torch.set_num_threads(1)  # threads wait for each other, and so for whatever else is running
+    use_threads()
     plan = load_recipe("kia_graph", overrides=OVERRIDES).plan
     studies = Studies(plan)
     model = build_model(plan, Tokenizers(plan, lambda: studies.reports("train")))
@@ -39,15 +39,32 @@ def main() -> None:
             "align", stage, model, weights, loader, optimizer, schedule, accelerator, Position()
         )
 
-    joint, alone = training(plan.weights), training({"report": 1.0})
+    calls = {"joint": training(plan.weights)}
+    calls |= {name: training({name: 1.0}) for name in plan.weights}
+    # each has its own turn in the epochs of its own loader, and all of them the same model
     seconds = medians(
-        {"joint": partial(next, joint), "alone": partial(next, alone)}, rounds=9, uncounted=EPOCH
+        {name: partial(next, taken) for name, taken in calls.items()},
+        rounds=9,
+        uncounted=EPOCH,
+        clock=clock,
     )
-    ratio = seconds["joint"] / seconds["alone"]
-    print(
-        f"training: a joint step takes {ratio:.1f} × as long as report generation alone "
-        f"({1000 * seconds['joint']:.0f} and {1000 * seconds['alone']:.0f} ms, "
-        f"{plan.data.batch_size} studies of {plan.data.image_size} pixels)"
+    joint = seconds.pop("joint")
+    apart = sum(seconds.values())
+    each = ", ".join(f"{name} {1000 * alone:.0f}" for name, alone in seconds.items())
+    tell(
+        f"training: a joint step takes {joint / apart:.2f} of its five tasks' own steps, and "
+        f"{joint / seconds['report']:.1f} × as long as report generation alone "
+        f"({1000 * joint:.0f} ms; {each}; {plan.data.batch_size} studies of "
+        f"{plan.data.image_size} pixels)",
+        [
+            at_most(
+                "KIA joint step, five tasks",
+                "the sum of five single-task steps",
+                0.7,
+                joint / apart,
+                f"{1000 * joint:.0f} ms of `kia_graph` at batch {plan.data.batch_size}; {each}",
+            )
+        ],
     )
 
 

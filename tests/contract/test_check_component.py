@@ -508,9 +508,28 @@ class SaysItTwice(ReadsMoreThanItSays):
     reads = (RadGraph,)
 
 
+class Pools(FakeAdapter):
+    """One token is left, and a promise that each keeps its place."""
+
+    def forward(self, image: Encoded, prepared: Any = None) -> Visual:
+        visual = super().forward(image)
+        return Visual(visual.tokens[:, :1], None, visual.alignment)
+
+
+class TurnsAround(FakeAdapter):
+    """Tokens come out in the reverse order, and a promise that each keeps its place."""
+
+    def forward(self, image: Encoded, prepared: Any = None) -> Visual:
+        visual = super().forward(image)
+        mask = None if visual.mask is None else visual.mask.flip(1)
+        return Visual(visual.tokens.flip(1), mask, visual.alignment)
+
+
 @pytest.mark.parametrize(
     ("cls", "sentence"),
     [
+        (Pools, "says that it keeps places (KeepsPlaces), and makes 1 visual tokens of"),
+        (TurnsAround, "other visual tokens than these two change most"),
         (TooWide, "visual tokens are 32 wide, but the decoder reads 16 (`visual_dim`)"),
         (AveragesAbsentViews, "tokens of an absent view (image.mask is False there) change"),
         (AlignsInSecret, "its Visual carries an alignment: inherit OffersAlignment"),
@@ -626,9 +645,51 @@ class EncodesPadding(FakeDecoder):
         return Encoded(encoded.tokens, encoded.tokens.mean(1), encoded.mask)
 
 
+class Looks(FakeDecoder):
+    """What it says of its attention is changed by `change`."""
+
+    def __init__(self, *, tokenizer: Tokenizer) -> None:
+        super().__init__(tokenizer=tokenizer, image_dim=16)
+
+    def writing_attention(self, visual: Visual, report: Tokens) -> Tensor:
+        return self.change(super().writing_attention(visual, report), visual, report)
+
+
+class LooksTooMuch(Looks):
+    """A step's weights sum to two."""
+
+    def change(self, weights: Tensor, visual: Visual, report: Tokens) -> Tensor:
+        return 2 * weights
+
+
+class LooksOnceMore(Looks):
+    """There is a step for the first token too."""
+
+    def change(self, weights: Tensor, visual: Visual, report: Tokens) -> Tensor:
+        return torch.cat([weights, weights[:, :, :, :1]], dim=3)
+
+
+class LooksAtAbsentTokens(Looks):
+    """Every token gets the same."""
+
+    def change(self, weights: Tensor, visual: Visual, report: Tokens) -> Tensor:
+        return torch.full_like(weights, 1 / weights.shape[-1])
+
+
+class LooksAtTheLastStep(Looks):
+    """A step's weights are those of the last one."""
+
+    def change(self, weights: Tensor, visual: Visual, report: Tokens) -> Tensor:
+        return weights[:, :, :, -1:].expand_as(weights)
+
+
 @pytest.mark.parametrize(
     ("cls", "sentence"),
     [
+        (LooksTooMuch, "or a step whose weights sum to more than 1"),
+        (LooksOnceMore, "expected [b l heads s n], a step for each of"),
+        (LooksAtAbsentTokens, "looks at what visual.mask says is absent"),
+        (LooksAtTheLastStep, "depends on tokens that are written later"),
         (SeesTheFuture, "Does forward see the words that it is to name (no causal mask)"),
         (AveragesStudies, "the loss is a mean over real tokens"),
         (CountsPadding, "expected the number of tokens that the loss is a mean over"),

@@ -26,6 +26,8 @@ class Block:
     line: int
     language: str
     text: str
+    not_run: str | None = None
+    """Why it is no example to run, where it is none."""
 
     @property
     def place(self) -> str:
@@ -40,20 +42,27 @@ def read(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def blocks_of(page: Path, language: str) -> Iterator[Block]:
-    """Iterate over a page's blocks of a language, those marked as not to be run left out."""
+def fences(page: Path) -> Iterator[Block]:
+    """Iterate over all fenced blocks of a page."""
     lines = read(page).splitlines()
     start = None
     for number, line in enumerate(lines):
         if start is None and line.startswith("```"):
             start = number
         elif start is not None and line == "```":
-            found = lines[start].removeprefix("```").strip()
-            marked = start > 0 and lines[start - 1].startswith(NOT_RUN)
-            if found == language and not marked:
-                yield Block(page, start + 2, found, "\n".join(lines[start + 1 : number]))
+            language = lines[start].removeprefix("```").strip()
+            before = lines[start - 1] if start else ""
+            why = before.removeprefix(NOT_RUN) if before.startswith(NOT_RUN) else None
+            yield Block(page, start + 2, language, "\n".join(lines[start + 1 : number]), why)
             start = None
     assert start is None, f"{name_of(page)}: the block of line {start} is never closed"
+
+
+def blocks_of(page: Path, language: str) -> Iterator[Block]:
+    """Iterate over a page's blocks of a language, those marked as not to be run left out."""
+    for block in fences(page):
+        if block.language == language and block.not_run is None:
+            yield block
 
 
 def blocks(language: str) -> list[Block]:

@@ -1,5 +1,6 @@
 """The pages for authors of plugins: the example's own files, the one hook, what is checked."""
 
+import importlib.util
 import inspect
 import re
 import sys
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import rrgcore
 from rrgcore import api, discover, testing
 from rrgcore.plugins import GROUP, Hooks
 from rrgcore.registry import KINDS, Component, base_of
 from rrgcore.testing import check_component
+
+from .pages import code, read, rows
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HELLO = DOCS / "examples" / "rrg-hello"
@@ -90,6 +94,37 @@ def test_the_interface_s_version_and_the_group_are_the_code() -> None:
     assert f"`RRG_API = {api.VERSION}`" in HOOKS
     assert f"`{GROUP}`" in HOOKS
     assert f'[project.entry-points."{GROUP}"]' in WRITING
+
+
+def test_names_of_before_are_those_that_the_page_says() -> None:
+    page = DOCS / "plugin_versions.md"
+    table = rows(read(page), "in", "was", "is", "gone in")
+    assert {code(was)[0]: code(now)[0] for _, was, now, _ in table} == {
+        name: renamed.now for name, renamed in api.RENAMED.items()
+    }
+    said = "No name is deprecated today." in read(page)
+    assert said is (not api.RENAMED)
+
+
+def test_every_version_of_the_interface_is_listed() -> None:
+    table = rows(read(DOCS / "plugin_versions.md"), "`VERSION`", "rrg")
+    assert [int(version) for version, _ in table] == list(range(1, api.VERSION + 1))
+
+
+def test_what_is_public_is_there() -> None:
+    table = rows(read(DOCS / "plugin_versions.md"), "", "where", "changes")
+    named = [name for _, where, _ in table for name in code(where)]
+    assert {name for name in named if name in rrgcore.__all__} == {
+        name for name in rrgcore.__all__ if not name.startswith("_")
+    }
+    for name in named:
+        if name.startswith("rrgcore."):
+            module, _, last = name.rpartition(".")
+            assert (
+                importlib.util.find_spec(name)
+                if last.islower()
+                else hasattr(importlib.import_module(module), last)
+            )
 
 
 @pytest.mark.parametrize("word", ["--plugin", "--no-plugin", "RRG_TRACE_PLUGINS=1"])

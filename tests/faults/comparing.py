@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rrgcore.card import CARD
+
 TIMES = ("timing.jsonl",)
 """What may differ: how long it took."""
 LOCK = ".lock"
@@ -29,6 +31,8 @@ def _same(one: Path, other: Path) -> bool:
         return True
     if one.name == "run.json":
         return _of_the_run(one) == _of_the_run(other)
+    if one.name == CARD:
+        return _of_the_card(one) == _of_the_card(other)
     return one.read_bytes() == other.read_bytes()
 
 
@@ -36,3 +40,9 @@ def _of_the_run(path: Path) -> dict[str, Any]:
     """Return what run.json says, but for the hour, and the commit of a checkout that moves on."""
     record: dict[str, Any] = json.loads(path.read_text())
     return {key: value for key, value in record.items() if key not in ("started", "commit")}
+
+
+def _of_the_card(path: Path) -> list[str]:
+    """Return the lines of a card, but for those that tell the hour and the commit."""
+    changing = ("- Begun: ", "- Commit of rrg: ")
+    return [line for line in path.read_text().splitlines() if not line.startswith(changing)]

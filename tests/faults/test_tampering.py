@@ -24,7 +24,7 @@ from rrgcore.folder import RunFolder
 from rrgcore.manifest import MANIFEST, SUM, Manifest, write_manifest
 from rrgcore.optimizer_state import OPTIMIZER, load_optimizer, save_optimizer
 from rrgcore.plugins import Discovered
-from rrgcore.predicting import Written
+from rrgcore.prediction.written import Written
 from rrgcore.session import Run
 from rrgcore.stage_state import BEST, LAST, check_alike, check_at_most, read_state
 from rrgcore.tokens import PretrainedTokenizer, load_saved_tokenizer

@@ -58,6 +58,7 @@ VALUES: Mapping[str, Any] = {
     "labels": {"values": {"Edema": 1, "Fracture": -1}, "sources": {"Edema": "somebody"}},
     "radgraph": GRAPH,
     "boxes": [[BOX], []],
+    "finding_boxes": [[{**BOX, "name": "Edema"}], []],
     "ngrams": {"Edema_True": ["pulmonary edema", "vascular congestion"]},
     "probabilities": {"Edema": 0.25, "Fracture": 0.5},
     "nearest_report": {"text": "the lungs are clear .", "study": "b", "similarity": 0.5},
