@@ -1,6 +1,7 @@
 """Another interpreter that runs `radgraph`, and what is said when it does not."""
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -138,8 +139,10 @@ class RadGraphProcess:
 
     def _complaints(self) -> str:
         """Return the end of what it wrote on stderr."""
-        self._errors.seek(0)
-        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        # not by seek and read: the process writes where this file stands, and may be writing now
+        handle = self._errors.fileno()
+        said = os.pread(handle, os.fstat(handle).st_size, 0)
+        lines = said.decode("utf-8", "replace").strip().splitlines()
         if not lines:
             return ""
         return "\nIts last words:\n" + "\n".join(f"    {line}" for line in lines[-_LINES:])
