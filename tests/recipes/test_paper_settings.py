@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from rrgcore import load_recipe
+from rrgcore.check import check_recipe
 from rrgcore.plugins import Discovered
+from rrgcore.recipe import load_recipe
+from rrgcore.resolve import resolved
 
 RECIPES = Path(__file__).parent.parent.parent / "recipes"
 
@@ -74,8 +76,9 @@ MASKINGS = {
 
 
 def values(recipe: str, *variants: str, found: Discovered) -> dict[str, Any]:
-    session = load_recipe(RECIPES / f"{recipe}.yaml", variants=variants, plugins=found)
-    return dict(session.show().values)
+    """Resolve a recipe as `rrg show` does, without its data and model."""
+    read = load_recipe(RECIPES / f"{recipe}.yaml", variants=variants)
+    return dict(resolved(check_recipe(read, found.registry, expand_paths=False)))
 
 
 def at(resolved: Any, address: str) -> Any:
