@@ -1,17 +1,16 @@
 """Reports by somebody else's model: images of a data set are shown to one that has a URL."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final, final
 
 from PIL import Image
 
-from rrgcore.endpoint import Answers, Endpoint
+from rrgcore.endpoint import Answers, Endpoint, ask_each
 from rrgcore.errors import DataError
 from rrgcore.study import ImageRef, Study
-from rrgcore.supply import Dataset, KeepsRawReports, Track, untracked
+from rrgcore.supply import Dataset, Track, raw_report, untracked
 
 PROMPT: Final = "Provide a report on this X-ray Image."
 """What KIA's authors asked GPT-4V (Figure 6)."""
@@ -67,19 +66,15 @@ class Asking:
         answer, or an image cannot be read.
         """
         self.endpoint.check_key()
-        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="rrg-asking") as pool:
-            jobs = {pool.submit(self._ask_one, study): study.id for study in studies}
-            answers: dict[str, str] = {}
-            try:
-                title = f"asking {self.endpoint.model}"
-                for job in self.track(as_completed(jobs), title, len(jobs)):
-                    answers[jobs[job]] = job.result()
-            except BaseException:
-                # those under way are still waited for, and their answers kept
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        for study in studies:
-            yield Answered(study.id, answers[study.id], self._reference(study))
+        answers = ask_each(
+            self._ask_one,
+            studies,
+            concurrency=self.concurrency,
+            track=self.track,
+            title=f"asking {self.endpoint.model}",
+        )
+        for study, answer in zip(studies, answers, strict=True):
+            yield Answered(study.id, answer, raw_report(self.dataset, study))
 
     def _ask_one(self, study: Study) -> str:
         body = self.endpoint.body(self.prompt, [self._png(image) for image in study.images])
@@ -88,10 +83,7 @@ class Asking:
             try:
                 self.answers.keep(key, self.endpoint.ask(body).strip())
             except DataError as error:
-                raise DataError(
-                    f"study '{study.id}': {error}\nWhat was answered so far is kept in "
-                    f"{self.answers.path}: do the same again to go on"
-                ) from error
+                raise self.answers.interrupted(study.id, error) from error
         return self.answers[key]
 
     def _png(self, image: ImageRef) -> bytes:
@@ -100,10 +92,6 @@ class Asking:
         file = BytesIO()
         picture.save(file, "PNG")
         return file.getvalue()
-
-    def _reference(self, study: Study) -> str:
-        raw = self.dataset.raw_report(study) if isinstance(self.dataset, KeepsRawReports) else None
-        return (study.report or "") if raw is None else raw
 
 
 def about(asking: Asking, data: str, split: str) -> Mapping[str, str | int]:

@@ -5,18 +5,19 @@ One page of Markdown, the same headings in the same order for every run. It quot
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Final, cast
 
 from rrgcore.checkpoint import MODEL, LeftOut, left_out_of
-from rrgcore.errors import DataError, RunError
+from rrgcore.digest import digest_of_file
+from rrgcore.errors import DataError
 from rrgcore.files import read_json, write_text
-from rrgcore.folder import PREDICTIONS, RECIPE, SCORES, RunFolder
+from rrgcore.folder import RECIPE, SCORES, RunFolder
 from rrgcore.licences import UNKNOWN, Named, licence_of, named_weights, terms_of_ids
 from rrgcore.plan import Plan
 from rrgcore.portable import Portable
 from rrgcore.resolve import resolved
+from rrgcore.scoring.significance import shown_figure
 
 CARD: Final = "card.md"
 NOT_STATED: Final = (
@@ -140,7 +141,8 @@ def _scores(found: Mapping[str, Any] | None) -> Iterator[str]:
             interval = found["intervals"].get(protocol, {}).get(key)
             between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "–"
             others = [
-                _figure(scores.get(protocol, {}).get(key)) for scores in found["baselines"].values()
+                shown_figure(scores.get(protocol, {}).get(key))
+                for scores in found["baselines"].values()
             ]
             yield _row([key, f"{values[key]:.4f}", between, *others])
         yield ""
@@ -168,7 +170,7 @@ def _checked(found: Mapping[str, Any] | None) -> Iterator[str]:
     else:
         yield "- **Is the image used?** Not measured (`evaluation.probes` is off)."
     for name, probe in found["probes"].items():
-        figures = ", ".join(f"{k} {_figure(v)}" for k, v in probe.items() if k != "stage")
+        figures = ", ".join(f"{k} {shown_figure(v)}" for k, v in probe.items() if k != "stage")
         yield f"- `{name}` (best of stage {probe['stage']}): {figures}"
     leakage = found["leakage"]
     if leakage.get("verbatim") is not None:
@@ -224,12 +226,7 @@ def needed_weights(folder: RunFolder) -> Sequence[LeftOut]:
 
 
 def _ids(folder: RunFolder) -> list[str]:
-    path = folder.path / PREDICTIONS
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
-        return [str(json.loads(line)["id"]) for line in lines if line]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}): write it again by rrg evaluate") from error
+    return [each["id"] for each in folder.predictions()] if folder.has_predictions() else []
 
 
 def _slug(kind: type) -> str:
@@ -240,15 +237,8 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _figure(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-    return f"{value:.3f}" if isinstance(value, int | float) else "–"
-
-
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
+        return digest_of_file(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error})") from error

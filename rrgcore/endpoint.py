@@ -5,13 +5,14 @@ import os
 import re
 import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from email.message import Message
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -22,6 +23,32 @@ BUSY: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """What passes: the server asks for patience, or stumbled."""
 LONGEST_WAIT: Final = 60.0
 HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def ask_each(
+    ask: Callable[[T], R],
+    items: Sequence[T],
+    *,
+    concurrency: int,
+    track: Callable[[Iterable[Any], str, int], Iterator[Any]],
+    title: str,
+) -> list[R]:
+    """Return what `ask` returns of each item, in order, so many being asked at a time.
+
+    Where one raises, no other is begun; those under way are waited for, so that what they keep is
+    kept, and the error goes on.
+    """
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="rrg-asking") as pool:
+        jobs = [pool.submit(ask, item) for item in items]
+        try:
+            for job in track(as_completed(jobs), title, len(jobs)):
+                job.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [job.result() for job in jobs]
 
 
 @final
@@ -112,15 +139,13 @@ class Endpoint:
         for attempt in range(self._retries + 1):
             try:
                 return self._post(body)
-            except ConnectionRefusedError as error:
-                why = f"{type(error).__name__}: {error}"
-                if not self._met:  # one that restarts is worth waiting for, one never met is not
+            except _Busy as error:
+                why = str(error)
+                # one that restarts is worth waiting for, one never met is not
+                if error.refused and not self._met:
                     raise DataError(
                         f"nobody listens at {self.url} ({why}): start the server, or mend `url`"
                     ) from error
-                time.sleep(min(self._wait * 2**attempt, LONGEST_WAIT))
-            except _Busy as error:
-                why = str(error)
                 if attempt < self._retries:
                     pause = self._wait * 2**attempt if error.pause is None else error.pause
                     time.sleep(min(pause, LONGEST_WAIT))
@@ -143,10 +168,8 @@ class Endpoint:
                     raise DataError(f"{self.url} refuses: {said}") from error
                 raise _Busy(said, _seconds(error.headers.get("Retry-After"))) from error
         except (URLError, TimeoutError, HTTPException, OSError) as error:
-            refused = getattr(error, "reason", error)
-            if isinstance(refused, ConnectionRefusedError):
-                raise refused from error
-            raise _Busy(_told(error)) from error
+            refused = isinstance(getattr(error, "reason", error), ConnectionRefusedError)
+            raise _Busy(_told(error), refused=refused) from error
         return _text(data)
 
     def _headers(self) -> dict[str, str]:
@@ -181,6 +204,13 @@ class Answers:
         with self._lock:
             return self._read()[key]
 
+    def interrupted(self, study: str, error: DataError) -> DataError:
+        """Return the error of a study that no answer came about, with how to go on."""
+        return DataError(
+            f"study '{study}': {error}\nWhat was answered so far is kept in {self.path}: do the "
+            "same again to go on"
+        )
+
     def keep(self, key: str, answer: str) -> None:
         """Write an answer down."""
         line = json.dumps({"asked": key, "answer": answer}, ensure_ascii=False) + "\n"
@@ -214,11 +244,14 @@ class Answers:
 
 @final
 class _Busy(Exception):
-    """No answer this time; `pause` is how many seconds the server wants to be left alone."""
+    """No answer this time; `pause` is how many seconds the server wants to be left alone, `refused`
+    that nobody listens.
+    """
 
-    def __init__(self, text: str, pause: float | None = None) -> None:
+    def __init__(self, text: str, pause: float | None = None, *, refused: bool = False) -> None:
         super().__init__(text)
         self.pause = pause
+        self.refused = refused
 
 
 @final

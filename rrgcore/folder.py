@@ -291,6 +291,27 @@ class RunFolder:
             found.append(entry)
         return found
 
+    def has_predictions(self, split: str = "test") -> bool:
+        """Whether it wrote of a split's studies."""
+        return (self.path / of_split(PREDICTIONS, split)).is_file()
+
+    def predictions(self, split: str = "test") -> list[dict[str, Any]]:
+        """Read what it wrote of a split's studies, each with `id`, `reference` and `prediction`,
+        which are texts; raises RunError naming the line that is damaged.
+        """
+        path = self.path / of_split(PREDICTIONS, split)
+        found = []
+        try:
+            # not splitlines(), which also cuts at characters that JSON leaves in a report
+            for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+                if line:
+                    found.append(_predicted(parse_json(line), number))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path} is damaged ({error}): write it again, rrg evaluate {self.path}"
+            ) from error
+        return found
+
     def sync_metrics(self) -> int:
         """Have metrics.jsonl written to the disk, and count its lines: a checkpoint that says so
         many finds them, even if power fails.
@@ -384,6 +405,22 @@ def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         return dict(values)
     return {**values, "data": {key: data[key] for key in data if key not in INDIFFERENT}}
+
+
+def of_split(name: str, split: str) -> str:
+    """Return what SCORES or PREDICTIONS is called of a split: of another than test, with its name
+    in it.
+    """
+    return name if split == "test" else name.replace(".", f"-{split}.")
+
+
+def _predicted(entry: Any, number: int) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise ValueError(f"line {number} is no JSON object")
+    for name in ("id", "reference", "prediction"):
+        if not isinstance(entry.get(name), str):
+            raise ValueError(f"`{name}` of line {number} is no text")
+    return entry
 
 
 def _line(entry: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from rrgcore.errors import RecipeError, did_you_mean
 from rrgcore.evaluate import Prediction
 from rrgcore.faults.telling import testing
 from rrgcore.files import written_whole
-from rrgcore.folder import PREDICTIONS, SCORES, RunFolder
+from rrgcore.folder import PREDICTIONS, SCORES, RunFolder, of_split
 from rrgcore.given import keep_given
 from rrgcore.images.disk_cache import unheard
 from rrgcore.interrupts import Interrupts
@@ -187,13 +187,12 @@ def write_assessment(folder: RunFolder, found: Assessment) -> None:
     """Write scores.json and predictions.jsonl (for another split than test, with its name in
     theirs), and what the run has learned of its predictions, where it had not.
     """
-    suffix = "" if found.split == "test" else f"-{found.split}"
     if found.judge is not None:
         found.judge.save(folder)
     mark = {MARK: True} if ORACLE in found.cautions else {}
     predictions = [_entry(prediction) | mark for prediction in found.predictions]
-    folder.write_lines(PREDICTIONS.replace(".", f"{suffix}."), predictions)
-    folder.write_json(SCORES.replace(".", f"{suffix}."), found.to_json())
+    folder.write_lines(of_split(PREDICTIONS, found.split), predictions)
+    folder.write_json(of_split(SCORES, found.split), found.to_json())
 
 
 def make_accelerator(plan: Plan) -> Accelerator:

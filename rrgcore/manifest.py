@@ -7,12 +7,13 @@ that it was trained with. They stand in its run folder; beside the weights stand
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, final, get_args
 
 from rrgcore.checkpoint import MODEL, load_model
 from rrgcore.cleaning import CLEANERS, digest_of
+from rrgcore.digest import digest_of_facts, digest_of_file
 from rrgcore.errors import RunError
 from rrgcore.files import read_json, write_json
 from rrgcore.folder import ARTEFACTS, CHECKPOINTS, RECIPE, RUN, RunFolder
@@ -86,7 +87,7 @@ class Manifest:
 
 def write_manifest(path: Path, facts: Facts) -> None:
     """Write facts, and the hash of all of them: one that is damaged shall not accuse the rest."""
-    write_json(path, {**facts, SUM: _sum(facts)})
+    write_json(path, {**facts, SUM: digest_of_facts(facts)})
 
 
 def load_checkpoint(checkpoint: Path, model: ReportModel) -> None:
@@ -197,7 +198,7 @@ def _read(checkpoint: Path) -> dict[str, Any]:
         )
     found = read_json(path)
     said = found.pop(SUM, None)
-    if said != _sum(found):
+    if said != digest_of_facts(found):
         raise RunError(f"{path} is damaged: it is not as it was written. {_WAY_OUT}")
     expected = {field.name for field in fields(Manifest)} | {FILES}
     if found.keys() != expected:
@@ -247,13 +248,8 @@ def _in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _sum(facts: Facts) -> str:
-    return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
 def _hash_of(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
+        return digest_of_file(path)
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error}). {_WAY_OUT}") from error

@@ -16,7 +16,6 @@ import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import file_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, final
@@ -24,6 +23,7 @@ from typing import Any, Final, final
 from rrgcore import __version__
 from rrgcore.card import CARD, make_card
 from rrgcore.checkpoint import LeftOut, left_out_of
+from rrgcore.digest import digest_of_file
 from rrgcore.disk import make_folder, put_in_place, writing
 from rrgcore.errors import RunError
 from rrgcore.files import read_json, write_json, write_text, written_whole
@@ -162,7 +162,7 @@ def _write(
     plugins = run.record.get("plugins") or {}
     others = [n for n, from_ in plugins.items() if not str(from_).startswith("rrg ")]
     files = {
-        path.relative_to(root).as_posix(): _digest(path)
+        path.relative_to(root).as_posix(): digest_of_file(path)
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
@@ -297,11 +297,6 @@ def _texts(folder: Path) -> Iterator[Path]:
         tensors = path.suffix in (".safetensors", ".npy", ".npz")
         if path.is_file() and not tensors and path.stat().st_size < SMALL:
             yield path
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def needs(exported: Exported) -> Iterator[str]:

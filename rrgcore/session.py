@@ -1,6 +1,5 @@
 """The Python face of rrg: what the commands do, for notebooks and services."""
 
-import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -365,17 +364,12 @@ class Run:
     @property
     def predictions(self) -> list[Pair]:
         """The test reports and what the model wrote; raises RunError where they are damaged."""
-        path = self.path / PREDICTIONS
-        if not path.is_file():
-            raise RunError(f"{path} is not there: write it again, rrg evaluate {self.path}")
-        try:
-            # not splitlines(), which also cuts at characters that JSON leaves in a report
-            lines = filter(None, path.read_text(encoding="utf-8").split("\n"))
-            return [Pair(e["id"], e["prediction"], e["reference"]) for e in map(json.loads, lines)]
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        if not self.folder.has_predictions():
             raise RunError(
-                f"{path} is damaged ({error!r}): write it again, rrg evaluate {self.path}"
-            ) from error
+                f"{self.path / PREDICTIONS} is not there: write it again, rrg evaluate {self.path}"
+            )
+        lines = self.folder.predictions()
+        return [Pair(each["id"], each["prediction"], each["reference"]) for each in lines]
 
     def model(self, checkpoint: str = "best") -> ReportModel:
         """Load the model with the weights of a checkpoint: `best`, or a stage's as `align/last`.

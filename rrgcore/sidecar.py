@@ -1,11 +1,11 @@
 """How a file of annotations beside the data was made: `annotations/<slug>.meta.json`."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
+from rrgcore.digest import digest_of_file
 from rrgcore.errors import DataError
 from rrgcore.files import write_json
 from rrgcore.json_text import parse_json
@@ -41,7 +41,7 @@ class SidecarRecord:
             "built_on": self.built_on,
             "from": self.origin,
             "studies": self.studies,
-            "sha256": _digest(sidecar),
+            "sha256": digest_of_file(sidecar),
             "learned_from": None if learned is None else learned.to_json(),
         }
         write_json(record_path(sidecar), facts)
@@ -63,7 +63,7 @@ def made_from_images(sidecar: Path) -> bool:
         return False
     if not isinstance(facts, dict) or facts.get("from") != "images":
         return False
-    return facts.get("sha256") == _digest(sidecar)
+    return facts.get("sha256") == digest_of_file(sidecar)
 
 
 def learned_from(sidecar: Path) -> Provenance | None:
@@ -81,8 +81,3 @@ def learned_from(sidecar: Path) -> Provenance | None:
         return Provenance.from_json(learned)
     except DataError as error:
         raise DataError(f"{record_path(sidecar)}: {error}") from error
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,7 +22,15 @@ from rrgcore.plan import Plan
 from rrgcore.provenance import Provenance
 from rrgcore.settings import AugmentSettings, Split
 from rrgcore.study import ImageRef, Study
-from rrgcore.supply import Dataset, KeepsRawReports, Track, Workbench, learns, untracked
+from rrgcore.supply import (
+    Dataset,
+    KeepsRawReports,
+    Track,
+    Workbench,
+    learns,
+    raw_report,
+    untracked,
+)
 from rrgcore.types import Batch
 
 ADAPTER = "adapter"
@@ -96,19 +104,11 @@ class Studies:
         """List the reports of a role, in the same order, as they stand in the data: what metrics
         and baselines are given. Of a dataset that does not tell, they are the same as `reports`.
         """
-        return [self._raw_report(study) for study in self[role]]
+        return [raw_report(self.dataset, study) for study in self[role]]
 
     def references(self, role: Split) -> dict[str, str]:
         """Return what each study of a role is scored against: its raw report, or nothing."""
-        return {study.id: self._raw_report(study) for study in self[role]}
-
-    def _raw_report(self, study: Study) -> str:
-        report = study.report or ""
-        # one of which cleaning leaves no word counts as none, as `check_whole` has it
-        if is_empty(report) or not isinstance(self.dataset, KeepsRawReports):
-            return report
-        raw = self.dataset.raw_report(study)
-        return report if raw is None else raw
+        return {study.id: raw_report(self.dataset, study) for study in self[role]}
 
     @property
     def most_views(self) -> int:

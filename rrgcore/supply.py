@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar, final
 import numpy as np
 from jaxtyping import UInt8
 
+from rrgcore.cleaning import is_empty
 from rrgcore.images.reading import resize
 from rrgcore.provenance import Artefact, Provenance
 from rrgcore.study import ImageRef, Study
@@ -242,6 +243,17 @@ class KeepsRawReports(ABC):
     @abstractmethod
     def raw_report(self, study: Study) -> str | None:
         """Return a study's report before it was cleaned."""
+
+
+def raw_report(dataset: Dataset, study: Study) -> str:
+    """Return what a study is scored against: its report as it stands in the data, where the dataset
+    tells; nothing where it has none, or one of which cleaning leaves no word.
+    """
+    report = study.report or ""
+    if is_empty(report) or not isinstance(dataset, KeepsRawReports):
+        return report
+    raw = dataset.raw_report(study)
+    return report if raw is None else raw
 
 
 @final

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,18 @@ from rrgcore.plugins import Discovered, discover
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("RRG_SHARED") or REPOSITORY.parent / "shared").expanduser()
 TINY = Path(__file__).parent / "tiny.yaml"
+CHROMIUM, DRIVER = "chromium", "chromedriver"
+SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,900",
+)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -181,3 +194,23 @@ def _radgraph(report: str, side: str) -> Mapping[str, Any]:
             "4": entity("pneumothorax", "OBS-DA", 9, []),
         },
     }
+
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> Iterator[Any]:
+    """Debian's Chromium, without a window, its console kept.
+
+    Tests skip where it or its driver is absent.
+    """
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    browser, driver = shutil.which(CHROMIUM), shutil.which(DRIVER)
+    if not (browser and driver):
+        pytest.skip(f"{CHROMIUM} or {DRIVER} is absent (Debian: chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for switch in (*SWITCHES, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()

@@ -1,6 +1,5 @@
 """MIMIC-CXR as PhysioNet hands it out: reports, JPG or DICOM images, and tables."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -22,6 +21,7 @@ from rrg_data.mimic_sections import Sections, cut_report
 from rrg_data.mimic_tables import Images, ids_of, load_images, load_labels
 from rrgcore.annotations import Labels
 from rrgcore.chest import View
+from rrgcore.digest import digest_of_file
 from rrgcore.errors import DataError
 from rrgcore.images import read_image
 from rrgcore.settings import Split
@@ -131,7 +131,9 @@ class MimicCxrSource(Source):
         kinds = ["split", *({"metadata"} & self.places.tables.keys())]
         if self.labels is not None:
             kinds.append(self.labels)
-        return {"tables_sha256": {kind: _digest(self.places.tables[kind]) for kind in kinds}}
+        return {
+            "tables_sha256": {kind: digest_of_file(self.places.tables[kind])[:16] for kind in kinds}
+        }
 
     def _study(
         self, key: int, has_report: bool, images: Images, ledger: Ledger
@@ -236,8 +238,3 @@ def _check_tables(root: Path, places: Places, labels: str | None, views: str) ->
                 f"{root}: no table mimic-cxr-2.0.0-{kind}.csv.gz (or another version, or unpacked) "
                 f"was found. Tables there: {there}. Expected:\n{LAYOUT}"
             )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

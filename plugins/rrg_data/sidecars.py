@@ -9,13 +9,13 @@ annotation; lines of studies that the data does not hold are no harm. `<slug>.me
 `rrg annotate` writes beside it, says how it was made.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast, final
 
 from rrgcore.annotations import Boxes
+from rrgcore.digest import digest_of_file
 from rrgcore.errors import DataError
 from rrgcore.json_text import parse_json
 from rrgcore.provenance import Provenance
@@ -88,11 +88,8 @@ class Sidecars:
 
     def digests(self) -> dict[str, str]:
         """Return what tells each file from an edited one, by slug."""
-        digests = {}
-        for path in sorted(self.folder.glob("*.jsonl")):
-            with path.open("rb") as file:
-                digests[path.stem] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        return digests
+        paths = sorted(self.folder.glob("*.jsonl"))
+        return {path.stem: digest_of_file(path)[:16] for path in paths}
 
     def files(self) -> Iterator[AnnotationFile]:
         """Read each file there is, and say whom it is about."""

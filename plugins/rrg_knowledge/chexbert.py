@@ -1,6 +1,5 @@
 """CheXbert, from its published weights."""
 
-import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from transformers import BertConfig, BertModel
 
 from rrgcore.annotations import Labels
 from rrgcore.chest import NO_FINDING, ORDERS
+from rrgcore.digest import digest_of_file
 from rrgcore.errors import DataError, WeightsError
 from rrgcore.study import Study
 from rrgcore.supply import Annotator
@@ -121,8 +121,7 @@ class CheXbertLabeler(Annotator):
     def fingerprint(self) -> str:
         """Return the weights by content, since their file may be called anything."""
         if self._digest is None:
-            with self.weights.open("rb") as file:
-                self._digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+            self._digest = digest_of_file(self.weights)[:12]
         return f"CheXbert {self.weights.name} (sha256 {self._digest}), {MAX_TOKENS} tokens"
 
     def _encode(self, text: str) -> list[int]:

@@ -11,6 +11,7 @@ import numpy as np
 from rrg_knowledge.asked_labeler import labeler_or_rules
 from rrg_knowledge.classifier_record import find_saved, read_record
 from rrgcore.annotations import Labels, Probabilities
+from rrgcore.auroc import auroc
 from rrgcore.chest import OBSERVATIONS
 from rrgcore.errors import DataError
 from rrgcore.provenance import Artefact, Provenance
@@ -114,7 +115,7 @@ class ObservationClassifier(Annotator, HoldsArtefacts):
         if self.saved is not None:
             self.load(find_saved(self.saved))
             return
-        from rrg_knowledge.classifier_fitting import auroc, fit_network, hold_out, targets
+        from rrg_knowledge.classifier_fitting import fit_network, hold_out, targets
         from rrg_knowledge.classifier_network import begin, own_randomness
         from rrg_knowledge.classifier_saved import digest_of
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
@@ -101,20 +100,6 @@ def fit_network(
         optimizer.step()
         schedule.step()
     network.to(memory_format=torch.contiguous_format).eval()
-
-
-def auroc(scores: Float[np.ndarray, " m"], truth: Bool[np.ndarray, " m"]) -> float | None:
-    """Return the probability that a positive scores above a negative, ties counted half.
-
-    None where there is none of either.
-    """
-    positive, negative = int(truth.sum()), int((~truth).sum())
-    if not positive or not negative:
-        return None
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    above = float(rank[truth].sum()) - positive * (positive + 1) / 2
-    return above / (positive * negative)
 
 
 def _shift(images: UInt8[Tensor, "b h w"], rng: torch.Generator) -> UInt8[Tensor, "b h w"]:

@@ -1,9 +1,9 @@
 """Files that were made elsewhere: which studies they were learned from, how a run keeps them."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
+from rrgcore.digest import digest_of_file
 from rrgcore.errors import DataError
 from rrgcore.json_text import parse_json
 from rrgcore.provenance import Provenance
@@ -33,8 +33,7 @@ def given_provenance(path: str | None) -> Provenance | None:
 
 def digest_of(path: Path) -> str:
     """Return what tells a file from others, in twelve letters."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    return digest_of_file(path)[:12]
 
 
 def keep_file(path: Path, folder: Path, name: str = "given") -> None:

@@ -1,13 +1,12 @@
 """The annotator `observe_endpoint`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, ClassVar, final
 
 from rrg_knowledge.observe_prompt import Questions, Unreadable, read_answer
 from rrgcore.annotations import Labels, NearestReport, Probabilities
-from rrgcore.endpoint import Answers, Endpoint
+from rrgcore.endpoint import Answers, Endpoint, ask_each
 from rrgcore.errors import DataError
 from rrgcore.provenance import Artefact
 from rrgcore.study import Study
@@ -110,24 +109,20 @@ class ObserveByEndpoint(Annotator, HoldsArtefacts):
         title = f"asking {self.endpoint.model}"
         if not self.endpoint.is_here:
             title += f" (reports go to {self.endpoint.host})"
-        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="rrg-asking") as pool:
-            jobs = [pool.submit(self._ask_one, key, study) for key, study in missing.items()]
-            try:
-                for job in self._track(as_completed(jobs), title, len(jobs)):
-                    job.result()
-            except BaseException:
-                # those under way are still waited for, and their answers kept
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        ask_each(
+            self._ask_one,
+            list(missing.items()),
+            concurrency=self.concurrency,
+            track=self._track,
+            title=title,
+        )
 
-    def _ask_one(self, key: str, study: Study) -> None:
+    def _ask_one(self, asked: tuple[str, Study]) -> None:
+        key, study = asked
         try:
             answer = self.endpoint.ask(self._body(study))
         except DataError as error:
-            raise DataError(
-                f"study '{study.id}': {error}\nWhat was answered so far is kept in "
-                f"{self.answers.path}: do the same again to go on"
-            ) from error
+            raise self.answers.interrupted(study.id, error) from error
         if self.on_bad is None:
             try:
                 read_answer(answer)

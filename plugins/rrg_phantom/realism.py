@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
+from rrgcore.auroc import auroc
+
 from .anatomy import Box
 from .case import CATALOGUE, Finding
 from .landmarks import finding_boxes
@@ -97,15 +99,6 @@ def paint_cohort(
         boxes = [box for found in finding_boxes(patient, chosen) for box in found]
         painted.append(paint_over(image, boxes))
     return np.stack(painted)
-
-
-def auroc(score: Float[np.ndarray, " m"], truth: Bool[np.ndarray, " m"]) -> float:
-    """The probability that a positive scores above a negative, ties counted half."""
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    positive, negative = truth.sum(), (~truth).sum()
-    above = rank[truth].sum() - positive * (positive + 1) / 2
-    return float(above / (positive * negative))
 
 
 def measure(

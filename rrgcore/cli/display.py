@@ -15,6 +15,7 @@ from rrgcore.cli.judged import judged_lines
 from rrgcore.cli.options import is_main_process
 from rrgcore.engine import Step
 from rrgcore.plan import Plan
+from rrgcore.scoring.significance import shown_figure
 from rrgcore.session import Run
 from rrgcore.watch import Watcher
 
@@ -184,7 +185,7 @@ class Display(Watcher):
         print_card(self.console, found, others=others)
         for name, probe in found["probes"].items():
             figures = ", ".join(
-                f"{key} {_figure(value)}" for key, value in probe.items() if key != "stage"
+                f"{key} {shown_figure(value)}" for key, value in probe.items() if key != "stage"
             )
             self.note(f"{name} (best of stage {probe['stage']}): {figures}")
         for line in judged_lines(found.get("judged", {})):
@@ -232,12 +233,6 @@ class _StageBar:
         losses = self._smooth if len(self._smooth) != 2 else {"total": self._smooth["total"]}
         shown = [f"{'loss' if k == 'total' else k} {value:.2f}" for k, value in losses.items()]
         return [line for line in (" · ".join(shown), self.image) if line]
-
-
-def _figure(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-    return f"{value:.3f}"
 
 
 def _in_a_line(scores: Mapping[str, float]) -> str:

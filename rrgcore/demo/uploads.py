@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from rrgcore.errors import DataError
 from rrgcore.images import decode_image
-from rrgcore.images.dicom import decode_dicom
+from rrgcore.images.dicom import UNMARKED, decode_dicom, has_mark
 
 Grey = UInt8[np.ndarray, "_h _w"]
 
@@ -18,9 +18,7 @@ VIEWS: Final = 2
 """Images of a study, at most."""
 BESIDE: Final = 4096
 """Bytes of a request beside its images."""
-PNG, JPEG, DICOM = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"DICM"
-UNMARKED: Final = (b"\x02\x00", b"\x08\x00")
-"""How DICOM files begin that are older than their mark."""
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 @final
@@ -67,7 +65,7 @@ def _read(text: str, name: str, limits: Limits) -> Grey:
     except ValueError as error:
         raise DataError(f"image {name}: did not arrive whole; drop it again") from error
     largest = limits.megapixels * 1_000_000
-    if data[128:132] == DICOM or data.startswith(UNMARKED):
+    if has_mark(data) or data.startswith(UNMARKED):
         return decode_dicom(data, name=name, largest=largest)
     if data.startswith((PNG, JPEG)):
         return decode_image(data, name=name, largest=largest)

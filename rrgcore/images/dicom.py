@@ -30,13 +30,23 @@ LARGEST_VALUE: Final = float(np.finfo(np.float32).max)
 """What a rescaled pixel may be: more is no measurement."""
 
 
+MARK: Final = slice(128, 132)
+UNMARKED: Final = (b"\x02\x00", b"\x08\x00")
+"""How files begin that have no mark."""
+
+
+def has_mark(data: bytes) -> bool:
+    """Tell whether a file's first 132 bytes say that it is DICOM; files older than 1993 do not."""
+    return data[MARK] == b"DICM"
+
+
 def is_dicom(data: bytes, name: str) -> bool:
     """Tell whether a file is DICOM: by its mark, or, as old files have none, by its name and its
     first element.
     """
-    if data[128:132] == b"DICM":
+    if has_mark(data):
         return True
-    return name.lower().endswith((".dcm", ".dicom")) and data[:2] in (b"\x02\x00", b"\x08\x00")
+    return name.lower().endswith((".dcm", ".dicom")) and data.startswith(UNMARKED)
 
 
 def decode_dicom(

@@ -1,12 +1,11 @@
 """What a run wrote about each study, read so that a page can hold it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from rrgcore.errors import RunError, printable
-from rrgcore.files import whole_lines
+from rrgcore.errors import printable
 from rrgcore.folder import RunFolder
-from rrgcore.json_text import parse_json
 
 LARGEST = 1e300
 """Of numbers; JSON has larger ones, no number, and whole ones of any length."""
@@ -23,18 +22,12 @@ class Line:
     logprob: float | None
 
 
-def read_lines(folder: RunFolder, name: str) -> list[Line]:
-    """Read what a run wrote about each study; raises RunError where the file is damaged."""
-    found = []
-    for number, line in enumerate(whole_lines(folder.path / name), start=1):
-        try:
-            found.append(_line(parse_json(line)))
-        except (ValueError, TypeError, KeyError) as error:
-            raise RunError(
-                f"{folder.path / name}, line {number}, is damaged ({error!r}): write it again, "
-                f"rrg evaluate {folder.path}"
-            ) from error
-    return found
+def read_lines(folder: RunFolder, split: str) -> list[Line]:
+    """Read what a run wrote about each study of a split, nothing where it wrote of none; raises
+    RunError where the file is damaged.
+    """
+    found = folder.predictions(split) if folder.has_predictions(split) else []
+    return [_line(entry) for entry in found]
 
 
 def readable(text: str) -> str:
@@ -47,10 +40,8 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and type(value) is not bool and abs(value) < LARGEST
 
 
-def _line(entry: Any) -> Line:
-    texts = [entry["id"], entry["reference"], entry["prediction"]]
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError("id, reference and prediction are to be texts")
+def _line(entry: Mapping[str, Any]) -> Line:
+    texts = (entry["id"], entry["reference"], entry["prediction"])
     id, reference, prediction = map(readable, texts)
-    logprob = entry.get("logprob")
+    logprob: Any = entry.get("logprob")
     return Line(id, reference, prediction, float(logprob) if is_number(logprob) else None)

@@ -9,7 +9,7 @@ from typing import Any, final
 from rrgcore import __version__
 from rrgcore.errors import RunError, UserError
 from rrgcore.files import read_json, write_text
-from rrgcore.folder import METRICS, PREDICTIONS, RECIPE, RUN, SCORES, TIMING, RunFolder
+from rrgcore.folder import METRICS, RECIPE, RUN, SCORES, TIMING, RunFolder, of_split
 from rrgcore.model import ReportModel
 from rrgcore.page.cautions import Caution, cautions
 from rrgcore.page.changes import History, Origin, history
@@ -70,11 +70,10 @@ def write_page(
     a plugin), is left out of the page, which says why. Raises RunError for a file of the run that
     is damaged.
     """
-    suffix = "" if split == "test" else f"-{split}"
-    scores = folder.path / SCORES.replace(".", f"{suffix}.")
+    scores = folder.path / of_split(SCORES, split)
     record = folder.record
     checked, notes = _checked(plan)
-    lines = read_lines(folder, PREDICTIONS.replace(".", f"{suffix}.")) if most else []
+    lines = read_lines(folder, split) if most else []
     browser = None
     if lines:
         watcher.note(f"comparing the reports of {len(lines):,} studies")

@@ -7,6 +7,7 @@ from typing import Any, final
 from markupsafe import Markup
 
 from rrgcore.page.charts import bars, gauge, legend_mark, support_bar
+from rrgcore.scoring.significance import shown_figure
 
 EXCHANGED = "with others' images"
 """The same model with the split's images exchanged among its studies."""
@@ -105,7 +106,11 @@ def observations(card: Mapping[str, Any]) -> list[tuple[str, str, list[Observati
 def probes(card: Mapping[str, Any]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return each objective's figures, and the stage whose checkpoint was asked."""
     return [
-        (name, str(probe["stage"]), [(k, _figure(v)) for k, v in probe.items() if k != "stage"])
+        (
+            name,
+            str(probe["stage"]),
+            [(k, shown_figure(v)) for k, v in probe.items() if k != "stage"],
+        )
         for name, probe in card.get("probes", {}).items()
     ]
 
@@ -152,9 +157,3 @@ def _row(
     numbers = {name: number for number, name in enumerate(beside)}
     chart = gauge(value, between, {numbers[name]: (name, v) for name, v in others.items()}, said)
     return Row(key, value, between, [others.get(name) for name in beside], chart)
-
-
-def _figure(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-    return f"{float(value):.3f}"

@@ -11,8 +11,8 @@ from math import exp
 from typing import Any, Final, final
 
 import numpy as np
-from jaxtyping import Bool, Float
 
+from rrgcore.auroc import weighted_auroc
 from rrgcore.scoring.significance import DRAWS, Interval, middle, resamples
 
 FEWEST: Final = 10
@@ -63,35 +63,14 @@ def fit_confidence(totals: Sequence[float], wrong: Sequence[bool]) -> Confidence
     return Confidence(float(weights[0]) - slope * mean, slope)
 
 
-def auroc(
-    scores: Float[np.ndarray, " n"],
-    positive: Bool[np.ndarray, " n"],
-    counts: Float[np.ndarray, "*draws n"],
-) -> Float[np.ndarray, "*draws"]:
-    """Return how often a positive has a higher score than a negative, a tie being half, where each
-    item counts so many times; 0.5 where either kind is missing.
-    """
-    order = np.argsort(scores, kind="stable")
-    _, ties = np.unique(scores[order], return_inverse=True)
-    starts = np.flatnonzero(np.r_[True, np.diff(ties) > 0])
-    ups = np.add.reduceat(counts[..., order] * positive[order], starts, axis=-1)
-    downs = np.add.reduceat(counts[..., order] * ~positive[order], starts, axis=-1)
-    below = np.cumsum(downs, axis=-1) - downs / 2
-    pairs = ups.sum(-1) * downs.sum(-1)
-    found: Float[np.ndarray, "*draws"] = np.where(
-        pairs > 0, (ups * below).sum(-1) / np.maximum(pairs, 1e-12), 0.5
-    )
-    return found
-
-
 def auroc_interval(scores: Sequence[float], wrong: Sequence[bool], *, seed: int = 0) -> Interval:
     """Return the AUROC of scores for "this report is wrong", with its bootstrap interval."""
     values, truth = np.array(scores, dtype=np.float64), np.array(wrong, dtype=bool)
     drawn = np.concatenate(
-        [auroc(values, truth, counts) for counts in resamples(len(values), DRAWS, seed)]
+        [weighted_auroc(values, truth, counts) for counts in resamples(len(values), DRAWS, seed)]
     )
     low, high = middle(drawn)
-    return Interval(float(auroc(values, truth, np.ones(len(values)))), low, high)
+    return Interval(float(weighted_auroc(values, truth, np.ones(len(values)))), low, high)
 
 
 def measure_confidence(
@@ -113,7 +92,7 @@ def measure_confidence(
         "wrong": int(truth.sum()),
         "mean confidence": float(np.mean(confidences)),
         "AUROC of simpler scores": {
-            name: float(auroc(np.array(scores, float), truth, np.ones(len(truth))))
+            name: float(weighted_auroc(np.array(scores, float), truth, np.ones(len(truth))))
             for name, scores in beside.items()
         },
     }

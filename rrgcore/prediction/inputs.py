@@ -7,6 +7,7 @@ from typing import Final, final
 
 from rrgcore.chest import View
 from rrgcore.errors import DataError, printable
+from rrgcore.images.dicom import MARK, has_mark
 from rrgcore.tables import table_suffix
 
 SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom"))
@@ -95,7 +96,7 @@ def _is_image(path: Path, folder: Path) -> bool:
 def _begins_like_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return has_mark(file.read(MARK.stop))
     except OSError:  # whoever cannot be read and has no image's name is left alone
         return False
 

@@ -5,10 +5,8 @@ It stands in `artefacts/prediction`, with the studies that it was learned from, 
 is made after the checkpoints that the other artefacts belong to.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -16,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from safetensors.numpy import load_file, save_file
 
+from rrgcore.digest import digest_of_facts, digest_of_file
 from rrgcore.errors import DataError, RunError
 from rrgcore.files import read_json, write_json, written_whole
 from rrgcore.folder import RunFolder
@@ -92,10 +91,10 @@ class Judge:
                 known = asdict(self.familiarity)
                 facts["familiarity"] = {"limit": known.pop("limit")}
                 save_file({k: np.ascontiguousarray(v) for k, v in known.items()}, beside / TENSORS)
-                facts[FILE] = _hash_of(beside / TENSORS)
+                facts[FILE] = digest_of_file(beside / TENSORS)
             if isinstance(self.confidence, Confidence):
                 facts["confidence"] = asdict(self.confidence)
-            write_json(beside / FACTS, {**facts, SUM: _sum(facts)})
+            write_json(beside / FACTS, {**facts, SUM: digest_of_facts(facts)})
             learned = {
                 "by": "rrg predict",
                 **self.training.to_json(),
@@ -114,7 +113,7 @@ def load_judge(folder: RunFolder) -> Judge:
         return Judge(UNTOLD, UNTOLD)
     path = place / FACTS
     facts = read_json(path)
-    if facts.pop(SUM, None) != _sum(facts):
+    if facts.pop(SUM, None) != digest_of_facts(facts):
         raise _damaged(path, "it is not as it was written")
     try:
         return Judge(
@@ -131,7 +130,7 @@ def _familiarity(place: Path, facts: Mapping[str, Any]) -> Familiarity | str:
     told, path = facts["familiarity"], place / TENSORS
     if isinstance(told, str):
         return told
-    if not path.is_file() or _hash_of(path) != facts[FILE]:
+    if not path.is_file() or digest_of_file(path) != facts[FILE]:
         raise _damaged(path, "it is not as it was written")
     tensors = load_file(path)
     width = sum(BLOCKS.values())
@@ -161,12 +160,3 @@ def _learned(path: Path) -> dict[str, Provenance]:
 
 def _damaged(path: Path, why: str) -> RunError:
     return RunError(f"{path} is damaged ({why}). Bring the run back from a copy")
-
-
-def _hash_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
-def _sum(facts: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

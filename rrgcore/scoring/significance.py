@@ -32,6 +32,13 @@ class Interval:
     high: float
 
 
+def shown_figure(value: object) -> str:
+    """Write a figure of scores.json as people read it: with its interval where it has one."""
+    if isinstance(value, Mapping):
+        return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    return f"{value:.3f}" if isinstance(value, int | float) else "–"
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Difference:

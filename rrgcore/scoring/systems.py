@@ -12,6 +12,7 @@ from typing import Any, final
 from rrgcore.cleaning import is_empty
 from rrgcore.errors import DataError, RunError
 from rrgcore.files import read_json
+from rrgcore.folder import PREDICTIONS, of_split
 from rrgcore.scoring.metric import Pair
 from rrgcore.scoring.pairing import join, load_pairs
 from rrgcore.scoring.report_files import Reports, Side, load_reports, shortened, some
@@ -89,7 +90,7 @@ def _with_words(system: System) -> System:
 
 def _run(path: Path, split: str, references: Reports | None) -> System:
     record_path, recipe_path = path / "run.json", path / "recipe.yaml"
-    predictions = path / ("predictions.jsonl" if split == "test" else f"predictions-{split}.jsonl")
+    predictions = path / of_split(PREDICTIONS, split)
     if not record_path.is_file():
         raise RunError(
             f"{path} is not a run folder: it has no run.json. Expected runs/<recipe>/<when>, or a "

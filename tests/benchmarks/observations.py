@@ -13,11 +13,11 @@ import numpy as np
 
 from rrg_knowledge.asked_labeler import labeler_or_rules
 from rrg_knowledge.classifier import ObservationClassifier
-from rrg_knowledge.classifier_fitting import auroc
 from rrg_knowledge.nearest_by_probabilities import NearestByProbabilities
 from rrg_knowledge.observe import ObserveByRule
 from rrg_phantom.dataset import PhantomDataset
 from rrgcore.annotations import Labels, NearestReport, Probabilities
+from rrgcore.auroc import auroc
 from rrgcore.chest import OBSERVATIONS
 from rrgcore.study import Study
 from rrgcore.supply import Annotator, Workbench

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,18 +24,6 @@ from rrgcore.session import Run
 
 from .files import PATIENT, RAMP, bomb, dicom, encoded
 
-CHROMIUM, DRIVER = "chromium", "chromedriver"
-SWITCHES = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,900",
-)
 DROP = """
 const [selector, name, text] = arguments;
 const bytes = Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
@@ -144,23 +131,6 @@ def demo(finished: Run, tmp_path: Path) -> Iterator[Demo]:
     served = Demo(finished.path, tmp_path)
     yield served
     served.kill()
-
-
-@pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[Any]:
-    """Debian's Chromium, without a window; skips where it or its driver is absent."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    browser, driver = shutil.which(CHROMIUM), shutil.which(DRIVER)
-    if not (browser and driver):
-        pytest.skip(f"{CHROMIUM} or {DRIVER} is absent (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for switch in (*SWITCHES, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
 
 
 @needs_gradio

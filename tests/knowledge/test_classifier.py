@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rrg_knowledge.classifier import ObservationClassifier
-from rrg_knowledge.classifier_fitting import auroc, hold_out, targets
+from rrg_knowledge.classifier_fitting import hold_out, targets
 from rrg_knowledge.label_table import LabelTable
 from rrgcore.annotations import Labels, Probabilities
+from rrgcore.auroc import auroc
 from rrgcore.chest import OBSERVATIONS
 from rrgcore.errors import DataError, WeightsError
 from rrgcore.provenance import Provenance

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,6 @@ from rrgcore.session import Run
 
 ATTACK = (
     "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='b'\">"
-)
-CHROMIUM, DRIVER = "chromium", "chromedriver"
-SWITCHES = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,900",
 )
 
 
@@ -191,23 +179,6 @@ def test_the_command_says_what_the_file_holds(run: Run, rrg: Callable[..., Any])
 
 
 # ---- in a browser ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def chromium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Debian's Chromium, without a window; skips where it or its driver is absent."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    browser, driver = shutil.which(CHROMIUM), shutil.which(DRIVER)
-    if not (browser and driver):
-        pytest.skip(f"{CHROMIUM} or {DRIVER} is absent (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for switch in (*SWITCHES, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
 
 
 def test_a_page_works_in_a_browser(run: Run, chromium: Any) -> None:

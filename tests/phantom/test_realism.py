@@ -6,8 +6,9 @@ import pytest
 from rrg_phantom.case import Finding
 from rrg_phantom.landmarks import finding_boxes
 from rrg_phantom.patient import sample_patient
-from rrg_phantom.realism import auroc, make_cohort, measure, paint_cohort, paint_over
+from rrg_phantom.realism import make_cohort, measure, paint_cohort, paint_over
 from rrg_phantom.render import render_frontal
+from rrgcore.auroc import auroc
 
 
 def test_paint_takes_the_colour_of_the_surroundings():

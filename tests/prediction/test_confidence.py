@@ -5,10 +5,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from rrgcore.auroc import weighted_auroc
 from rrgcore.prediction.confidence import (
     FEWEST,
     Confidence,
-    auroc,
     auroc_interval,
     fit_confidence,
     measure_confidence,
@@ -70,10 +70,10 @@ def test_auroc_is_scikit_learn_s_with_ties_and_counts() -> None:
     scores, truth = rng.integers(0, 9, 80) / 2, rng.random(80) < 0.3
     counts = rng.integers(0, 4, (5, 80)).astype(float)
 
-    for row, found in zip(counts, auroc(scores, truth, counts), strict=True):
+    for row, found in zip(counts, weighted_auroc(scores, truth, counts), strict=True):
         expected = roc_auc_score(truth, scores, sample_weight=row)
         assert found == pytest.approx(expected)
-    assert auroc(scores, np.zeros(80, bool), np.ones(80)) == 0.5
+    assert weighted_auroc(scores, np.zeros(80, bool), np.ones(80)) == 0.5
 
 
 def test_what_is_measured_has_an_interval_and_simpler_scores_beside_it() -> None:
