@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -177,7 +177,12 @@ class RunFolder:
             own = load_recipe(path).values
         except UserError:
             return False
-        return dump_recipe(_deciding(own)) == dump_recipe(_deciding(values))
+        return self.decide_alike(own, values)
+
+    @staticmethod
+    def decide_alike(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+        """Whether two resolved recipes differ at most in what changes no result."""
+        return dump_recipe(_deciding(first)) == dump_recipe(_deciding(second))
 
     def saved_tokenizers(self) -> dict[str, str]:
         """Return the folder of each tokenizer that the run has saved, by its name in the recipe."""
@@ -374,29 +379,6 @@ def new_folder(root: Path, recipe: Recipe) -> Path:
         count += 1
         path = root / name / f"{stem}_{count}"
     return path
-
-
-def unfinished(
-    root: Path, recipe: Recipe, values: Mapping[str, Any], note: Callable[[str], None]
-) -> Path | None:
-    """Find the newest unfinished run of the very same resolved recipe; `note` hears of damage."""
-    name = "-".join((recipe.name, *recipe.variants))
-    for path in sorted((root / name).glob("*/"), reverse=True):
-        folder = RunFolder(path)
-        if not (path / RUN).is_file():
-            # whoever makes one holds it; nobody does where that was killed
-            if (path / LOCK).is_file() and not folder.in_use and folder.is_beginning_of(values):
-                return path
-            continue
-        try:
-            check_links(path)
-            state = folder.state
-        except RunError as error:
-            note(f"{path} is passed over: {error}")
-            continue
-        if state != "finished" and folder.is_of(values) and not folder.in_use:
-            return path
-    return None
 
 
 def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:

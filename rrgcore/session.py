@@ -30,7 +30,6 @@ from rrgcore.folder import (
     check_writable,
     new_folder,
     package_versions,
-    unfinished,
 )
 from rrgcore.insight.explaining import FOLDER, Explained, Offer, draw_figures, offers
 from rrgcore.insight.opened import OpenRun
@@ -59,10 +58,10 @@ from rrgcore.pretrained import check_weights
 from rrgcore.processes import on_main
 from rrgcore.recipe import Recipe
 from rrgcore.recipe import load_recipe as read_recipe
-from rrgcore.recipe_changes import recipe_changes
 from rrgcore.resolve import Weight, resolved, weigh
 from rrgcore.resume import changed_versions, check_same_data
 from rrgcore.run_export import Exported, export_run
+from rrgcore.same_recipe import is_run_of, recipe_changes, unfinished
 from rrgcore.scoring import Pair
 from rrgcore.scoring.by_name import CLINICAL, make_named_metrics
 from rrgcore.scoring.scorecard import fit_metrics
@@ -312,9 +311,9 @@ class Session:
         self, out: str | Path | None, root: Path, new: bool, watcher: Watcher
     ) -> tuple[Path, bool]:
         """Return the folder to run in, and whether it holds a run to go on with."""
-        values = resolved(self.plan)
+        values, registry = resolved(self.plan), self.plugins.registry
         if out is None:
-            path = None if new else unfinished(root, self.recipe, values, watcher.note)
+            path = None if new else unfinished(root, self.recipe, values, registry, watcher.note)
             fresh = path or new_folder(root, self.recipe)
             check_writable(fresh)
             return fresh, (fresh / RUN).is_file()
@@ -325,10 +324,10 @@ class Session:
         folder = RunFolder.open(path)
         if new:
             raise RunError(f"--new, but {path} holds a run already; name another folder with --out")
-        if not folder.is_of(values):
+        if not is_run_of(folder, values, registry):
             raise RunError(
                 f"{path} holds a run of another recipe ({folder.record['recipe']}): "
-                f"{recipe_changes(path, values)}. Name another folder with --out"
+                f"{recipe_changes(path, values, registry)}. Name another folder with --out"
             )
         return path, True
 

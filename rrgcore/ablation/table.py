@@ -18,6 +18,8 @@ class Figure:
     """Over seeds (of a sample: n − 1); None of one seed."""
     interval: Interval | None = None
     """Over studies; of one seed only."""
+    values: tuple[float, ...] = ()
+    """Of each seed."""
 
 
 @final

@@ -167,8 +167,9 @@ def _figure(own: Results, metric: str) -> Figure | None:
     if len(values) != len(own.runs) or not values:
         return None
     if len(values) > 1:
-        return Figure(sum(values) / len(values), deviation=stdev(values))
-    return Figure(values[0], interval=own.runs[0].intervals.get(metric))
+        mean = sum(values) / len(values)
+        return Figure(mean, deviation=stdev(values), values=tuple(values))
+    return Figure(values[0], interval=own.runs[0].intervals.get(metric), values=tuple(values))
 
 
 def _mean_of(values: Sequence[float | None]) -> float | None:

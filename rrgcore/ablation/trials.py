@@ -11,9 +11,9 @@ from rrgcore.errors import RunError, UserError
 from rrgcore.folder import RUN, RunFolder, check_writable
 from rrgcore.plan import Plan
 from rrgcore.recipe import load_recipe
-from rrgcore.recipe_changes import recipe_changes
 from rrgcore.registry import Registry
 from rrgcore.resolve import resolved
+from rrgcore.same_recipe import is_run_of, recipe_changes
 
 State = Literal["new", "unfinished", "finished", "running"]
 
@@ -66,7 +66,12 @@ def plan_rows(
 
 
 def list_trials(
-    recipe: str, rows: Sequence[Row], plans: Mapping[str, Plan], seeds: Sequence[int], out: Path
+    recipe: str,
+    rows: Sequence[Row],
+    plans: Mapping[str, Plan],
+    seeds: Sequence[int],
+    out: Path,
+    registry: Registry,
 ) -> list[Trial]:
     """List every run, row by row, and how far it is.
 
@@ -90,8 +95,8 @@ def list_trials(
             state: State = "new"
             if path.exists() and not RunFolder(path).is_beginning_of(own):
                 folder = RunFolder.open(path)
-                if not folder.is_of(own):
-                    others.setdefault(recipe_changes(path, own), []).append(path)
+                if not is_run_of(folder, own, registry):
+                    others.setdefault(recipe_changes(path, own, registry), []).append(path)
                     continue
                 state = _state(folder)
             trials.append(Trial(row, seed, path, arguments, state))

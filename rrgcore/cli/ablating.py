@@ -23,6 +23,7 @@ from rrgcore.cli.options import (
     find_plugins,
 )
 from rrgcore.errors import RunError, UserError, did_you_mean
+from rrgcore.figure_file import check_figure_file
 
 if TYPE_CHECKING:  # --help imports none of it
     from rrgcore.ablation.rows import Row
@@ -91,6 +92,10 @@ def ablate(
     form: Annotated[
         str, typer.Option("--format", metavar="FORM", help="markdown, latex, csv or json.")
     ] = "markdown",
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the table there, PNG or SVG."),
+    ] = None,
     as_json: Json = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
@@ -101,6 +106,7 @@ def ablate(
     """
     printed = cast(Format, "json" if as_json else form)
     _check_one_of(printed, tuple(FILES), "--format")
+    check_figure_file(figure)
     found = find_plugins(plugin, no_plugin)
     from rrgcore.ablation.rows import (
         WHOLE,
@@ -146,7 +152,7 @@ def ablate(
 
         check_columns(asked, plans.values())
     out = out or Path("runs", "ablations", "-".join((title or read.name, *below)))
-    trials = list_trials(recipe, rows, plans, numbers, out)
+    trials = list_trials(recipe, rows, plans, numbers, out, found.registry)
     if dry_run:
         _list(trials, out, as_json)
         return
@@ -156,6 +162,10 @@ def ablate(
     table = _table(trials, plans, first.label, whose, metrics, below, differences, out)
     if table is not None:
         forms = _write(table, out)
+        if figure is not None:
+            from rrgcore.ablation.drawing import draw_table
+
+            draw_table(table, figure, caution=" ".join(_cautions(plans)))
         typer.echo(forms[printed].rstrip("\n"))
     if failed:
         raise typer.Exit(1)

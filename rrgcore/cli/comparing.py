@@ -74,7 +74,8 @@ def compare(
     from rich.text import Text
 
     from rrgcore.cli.cards import print_comparison, print_published
-    from rrgcore.insight.side_by_side import check_figure_file, draw_bars, f1_by_observation
+    from rrgcore.figure_file import check_figure_file
+    from rrgcore.insight.side_by_side import draw_bars, f1_by_observation
     from rrgcore.scoring.by_name import CLINICAL
     from rrgcore.scoring.cautions import cautions_of
     from rrgcore.scoring.comparison import compare as put_side_by_side

@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, final
 
 import numpy as np
 
 from rrgcore.errors import UserError
-from rrgcore.files import write_bytes
+from rrgcore.figure_file import write_figure
 from rrgcore.scoring.metric import Metric, Pair
 
 POLICY: Final = "uncertain negative"
 """Of the clinical metric: what is left open counts as absent."""
-SUFFIXES: Final = (".png", ".svg")
 COLOURS: Final = ("#2f6fb2", "#e08e0b", "#3a8f4d", "#b0413e", "#7d5ba6", "#4c4c4c", "#c78fb0")
 MOST: Final = len(COLOURS)
 
@@ -36,17 +34,6 @@ class Bars:
             "support": dict(self.support),
             "F1": {name: {k: list(v) for k, v in each.items()} for name, each in self.f1.items()},
         }
-
-
-def check_figure_file(path: Path | None) -> None:
-    """Raise UserError for a file that a picture cannot be written to."""
-    if path is None:
-        return
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"--figure {path}: expected a name that ends in {' or '.join(SUFFIXES)}")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        what = "is a folder" if path.is_dir() else "is in a folder that does not exist"
-        raise UserError(f"--figure {path} {what}; name a file")
 
 
 def f1_by_observation(systems: Mapping[str, Sequence[Sequence[Pair]]], metric: Metric) -> Bars:
@@ -76,7 +63,6 @@ def draw_bars(bars: Bars, path: Path, *, caution: str = "") -> None:
     """Draw them into a PNG or SVG: a group of bars an observation, the mean of a system's seeds
     with their standard deviation.
     """
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -125,9 +111,4 @@ def draw_bars(bars: Bars, path: Path, *, caution: str = "") -> None:
         text.set_parse_math(False)
     if caution:
         figure.supxlabel(caution, size=7, color="#6b6b6b", parse_math=False)
-    held = BytesIO()
-    kind = path.suffix.lower().removeprefix(".")
-    about: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
-    with rc_context({"svg.hashsalt": "rrg"}):  # the same picture is the same file
-        figure.savefig(held, format=kind, metadata=about)
-    write_bytes(path, held.getvalue())
+    write_figure(figure, path)

@@ -106,9 +106,9 @@ def states(trials: list[Trial]) -> dict[str, str]:
 
 
 def test_what_is_finished_is_kept_and_the_rest_is_to_be_run(
-    out: Path, plans: dict[str, Plan]
+    out: Path, plans: dict[str, Plan], plugins: Discovered
 ) -> None:
-    trials = list_trials(str(TINY), ROWS, plans, (3, 4), out)
+    trials = list_trials(str(TINY), ROWS, plans, (3, 4), out, plugins.registry)
     assert states(trials) == {
         "full, seed 3": "finished",
         "full, seed 4": "new",
@@ -124,11 +124,11 @@ def test_what_is_finished_is_kept_and_the_rest_is_to_be_run(
 
 @pytest.mark.parametrize("state", ["stopped", "running"])
 def test_a_run_that_was_stopped_or_killed_goes_on(
-    state: str, out: Path, plans: dict[str, Plan]
+    state: str, out: Path, plans: dict[str, Plan], plugins: Discovered
 ) -> None:
     record = out / "full" / "seed-3" / "run.json"
     record.write_text(record.read_text().replace('"finished"', f'"{state}"'))
-    (trial,) = list_trials(str(TINY), ROWS[:1], plans, (3,), out)
+    (trial,) = list_trials(str(TINY), ROWS[:1], plans, (3,), out, plugins.registry)
     assert trial.state == "unfinished"
 
 
@@ -138,7 +138,7 @@ def test_a_run_of_another_recipe_is_refused_by_name_with_what_has_changed(
     changes = ["data.train=12", "objectives.irm=off"]
     plans = plan_rows(str(TINY), ROWS[:1], plugins.registry, overrides=changes)
     with pytest.raises(RunError) as caught:
-        list_trials(str(TINY), ROWS[:1], plans, (3,), out)
+        list_trials(str(TINY), ROWS[:1], plans, (3,), out, plugins.registry)
     assert str(caught.value) == (
         f"{out / 'full' / 'seed-3'} holds a run of another recipe: "
         "data.train is 10, now 12; objectives.irm is there, now not\n\n"
@@ -146,9 +146,11 @@ def test_a_run_of_another_recipe_is_refused_by_name_with_what_has_changed(
     )
 
 
-def test_a_run_is_no_folder_for_an_ablation(out: Path, plans: dict[str, Plan]) -> None:
+def test_a_run_is_no_folder_for_an_ablation(
+    out: Path, plans: dict[str, Plan], plugins: Discovered
+) -> None:
     with pytest.raises(RunError, match="is a run itself"):
-        list_trials(str(TINY), ROWS, plans, (3,), out / "full" / "seed-3")
+        list_trials(str(TINY), ROWS, plans, (3,), out / "full" / "seed-3", plugins.registry)
 
 
 def test_every_row_s_recipe_is_checked_before_anything_runs(plugins: Discovered) -> None:
@@ -409,3 +411,11 @@ def test_what_is_wrong_with_a_table_is_said_with_its_line(
     with pytest.raises(RecipeError) as caught:
         read_table(path)
     assert said in str(caught.value)
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_anything_runs(
+    rrg: Any, tmp_path: Path
+) -> None:
+    answer = rrg("ablate", TINY, "--variants", "full,short", "--figure", tmp_path / "table.pdf")
+    assert answer.code == 2
+    assert "expected a name that ends in .png or .svg" in answer.err

@@ -4,14 +4,17 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rrgcore.ablation import drawing
 from rrgcore.ablation.average import DEFINITIONS, NLG, average_change
 from rrgcore.ablation.changes import average_interval, change, sample
+from rrgcore.ablation.drawing import draw_table
 from rrgcore.ablation.formats import to_csv, to_json, to_latex, to_markdown
 from rrgcore.ablation.results import JOURNAL, Measured, Results, read_results
 from rrgcore.ablation.rows import Row, parse_rows
@@ -214,10 +217,11 @@ def ablated(
     rows: list[Row],
     plans: dict[str, Plan],
     tmp_path_factory: pytest.TempPathFactory,
+    plugins: Discovered,
 ) -> Path:
     """Three rows, two seeds each, of which the last row's second is not finished."""
     out = tmp_path_factory.mktemp("ablation")
-    trials = list_trials(str(recipe), rows, plans, (0, 1), out)
+    trials = list_trials(str(recipe), rows, plans, (0, 1), out, plugins.registry)
     for trial in trials[:-1]:
         words = {"full": 6, "without irm": 6, "short": 3}[trial.row.label]
         finish(trial, plans[trial.row.label], words)
@@ -227,8 +231,12 @@ def ablated(
 
 
 @pytest.fixture(scope="module")
-def results(ablated: Path, recipe: Path, rows: list[Row], plans: dict[str, Plan]) -> list[Results]:
-    return read_results(list_trials(str(recipe), rows, plans, (0, 1), ablated), ablated)
+def results(
+    ablated: Path, recipe: Path, rows: list[Row], plans: dict[str, Plan], plugins: Discovered
+) -> list[Results]:
+    return read_results(
+        list_trials(str(recipe), rows, plans, (0, 1), ablated, plugins.registry), ablated
+    )
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +295,37 @@ def test_the_average_is_of_the_figures_that_are_shown(table: Table) -> None:
 
 def test_phantoms_are_said_to_be_phantoms_below_the_table(table: Table) -> None:
     assert any("phantoms" in line for line in to_markdown(table).splitlines()[-4:])
+
+
+def test_a_picture_shows_each_row_s_mean_seeds_and_interval(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(drawing, "write_figure", lambda figure, path: drawn.append(figure))
+    draw_table(table, tmp_path / "table.png", caution="Phantoms.")
+
+    (figure,) = drawn
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in panels] == [table.short(m) for m in table.metrics]
+    assert [text.get_text() for text in panels[0].get_yticklabels()] == [
+        "full", "without irm", "short"
+    ]  # fmt: skip
+    full, _, worse = (line.figures["coco.BLEU-1"] for line in table.lines)
+    shown = [tuple(map(float, line.get_xdata())) for line in panels[0].lines]
+    assert full.values in shown
+    change = table.lines[2].changes["coco.BLEU-1"]
+    assert (full.value + change.low, full.value + change.high) in shown
+    marks = {line.get_xdata()[0]: line for line in panels[0].lines if line.get_marker() == "o"}
+    assert marks[worse.value].get_markerfacecolor() != "white"  # it can be told apart
+    assert figure.get_supxlabel().endswith("\nPhantoms.")
+
+
+def test_a_picture_of_the_same_table_is_the_same_file(table: Table, tmp_path: Path) -> None:
+    for name in ("one.svg", "two.svg"):
+        draw_table(table, tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    with pytest.raises(UserError, match="has nothing to draw"):
+        draw_table(replace(table, metrics=()), tmp_path / "none.svg")
 
 
 def test_columns_may_be_chosen_and_cmeaa_averages_those(

@@ -1,5 +1,6 @@
 """The Python face: the same work as the commands, and run folders that are complete."""
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,10 @@ from rrgcore.errors import RecipeError, RunError, UserError
 from rrgcore.folder import RunFolder
 from rrgcore.manifest import Manifest
 from rrgcore.plugins import Discovered
+from rrgcore.recipe import dump_recipe
+from rrgcore.resolve import resolved
 from rrgcore.resume import changed_versions
+from rrgcore.same_recipe import is_run_of, recipe_changes
 from rrgcore.session import Run
 from rrgcore.watch import Watcher
 
@@ -342,8 +346,6 @@ def test_notes_tell_of_reports_that_are_cut(tmp_path: Path, plugins: Discovered)
 def test_a_run_is_recognised_by_its_whole_resolved_recipe(
     finished: Run, plugins: Discovered
 ) -> None:
-    from rrgcore.resolve import resolved
-
     def of(*overrides: str) -> Any:
         return resolved(load_recipe(TINY, overrides=overrides, plugins=plugins).plan)
 
@@ -353,6 +355,25 @@ def test_a_run_is_recognised_by_its_whole_resolved_recipe(
     assert not folder.is_of(of("objectives.irc.temperature=0.1"))
     assert folder.is_of(of("data.workers=3", "data.cache=false"))  # of the machine, not of results
     assert not folder.is_of(of("data.workers=3", "data.batch_size=1"))
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_the_options_that_came_since(
+    finished: Run, plugins: Discovered, tmp_path: Path
+) -> None:
+    """Its recipe does not name them: they have their defaults, or it is another recipe."""
+    values = resolved(finished.plan)
+    earlier = copy.deepcopy(values)
+    del earlier["stages"]["generate"]["compile"]
+    del earlier["objectives"]["irc"]["temperature"]
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(earlier))
+    folder = RunFolder(tmp_path)
+
+    assert not folder.is_of(values)
+    assert is_run_of(folder, values, plugins.registry)
+    values["objectives"]["irc"]["temperature"] = 0.1
+    assert not is_run_of(folder, values, plugins.registry)
+    said = recipe_changes(tmp_path, values, plugins.registry)
+    assert said == "objectives.irc.temperature is 0.07, now 0.1"
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from rrgcore.ablation.results import read_journal
 from rrgcore.disk import refusal, size_of, writing
 from rrgcore.errors import RunError, WriteError
 from rrgcore.files import append_line, cut_lines, tidy, whole_lines, write_text, written_whole
-from rrgcore.folder import LOCK, RECIPE, RUN, RunFolder, unfinished
+from rrgcore.folder import LOCK, RECIPE, RUN, RunFolder
 from rrgcore.plugins import Discovered
 from rrgcore.recipe import dump_recipe
 from rrgcore.resolve import resolved
+from rrgcore.same_recipe import unfinished
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
 
@@ -267,10 +268,13 @@ def test_a_run_that_was_killed_while_it_made_its_folder_begins_there_without_bei
     for name in left:
         (folder / name).write_text(dump_recipe(values) if name == RECIPE else "{")
 
-    assert unfinished(tmp_path, session.recipe, values, pytest.fail) == folder
+    def found() -> Path | None:
+        return unfinished(tmp_path, session.recipe, values, plugins.registry, pytest.fail)
+
+    assert found() == folder
     assert RunFolder(folder).is_beginning_of(values)
     with RunFolder(folder).held():  # another process is about to make it
-        assert unfinished(tmp_path, session.recipe, values, pytest.fail) is None
+        assert found() is None
 
 
 def test_a_recipe_of_somebody_elses_is_no_run_that_was_killed(
