@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Final, final
+from typing import Any, Final, final
 
 from PIL import Image
 
-from rrgcore.endpoint import Answers, Endpoint, ask_each
+from rrgcore import __version__
+from rrgcore.endpoint import Answers, Endpoint, Refused, ask_each
 from rrgcore.errors import DataError
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Dataset, Track, raw_report, untracked
@@ -27,6 +28,8 @@ class Answered:
     prediction: str
     reference: str
     """As it stands in the data; empty where the study has none."""
+    error: str | None = None
+    """Why there is no report, and never will be."""
 
 
 @final
@@ -62,29 +65,33 @@ class Asking:
         self.track = track
 
     def ask(self, studies: Sequence[Study]) -> Iterator[Answered]:
-        """Yield what the model writes of each study, in order; raises DataError where it does not
-        answer, or an image cannot be read.
+        """Yield what the model writes of each study, in order; one whose images cannot be read, or
+        that the server refuses, has an error. Raises DataError where the server does not answer.
         """
         self.endpoint.check_key()
-        answers = ask_each(
-            self._ask_one,
-            studies,
-            concurrency=self.concurrency,
-            track=self.track,
-            title=f"asking {self.endpoint.model}",
+        title = f"asking {self.endpoint.model}"
+        if not self.endpoint.is_here:
+            title += f" (images go to {self.endpoint.where})"
+        yield from ask_each(
+            self._ask_one, studies, concurrency=self.concurrency, track=self.track, title=title
         )
-        for study, answer in zip(studies, answers, strict=True):
-            yield Answered(study.id, answer, raw_report(self.dataset, study))
 
-    def _ask_one(self, study: Study) -> str:
-        body = self.endpoint.body(self.prompt, [self._png(image) for image in study.images])
+    def _ask_one(self, study: Study) -> Answered:
+        reference = raw_report(self.dataset, study)
+        try:
+            pictures = [self._png(image) for image in study.images]
+        except DataError as error:
+            return Answered(study.id, "", reference, str(error))
+        body = self.endpoint.body(self.prompt, pictures)
         key = self.endpoint.key(body)
         if key not in self.answers:
             try:
                 self.answers.keep(key, self.endpoint.ask(body).strip())
+            except Refused as error:
+                return Answered(study.id, "", reference, str(error))
             except DataError as error:
                 raise self.answers.interrupted(study.id, error) from error
-        return self.answers[key]
+        return Answered(study.id, self.answers[key], reference)
 
     def _png(self, image: ImageRef) -> bytes:
         picture = Image.fromarray(self.dataset.open(image))
@@ -94,13 +101,17 @@ class Asking:
         return file.getvalue()
 
 
-def about(asking: Asking, data: str, split: str) -> Mapping[str, str | int]:
-    """Return what is written beside the reports: who wrote them, shown what, asked what."""
+def about(asking: Asking, data: str, split: str, studies: int) -> Mapping[str, Any]:
+    """Return what is written beside the reports: who wrote them, shown what, asked what and how."""
+    request = asking.endpoint.body(asking.prompt)
     return {
         "model": asking.endpoint.model,
-        "host": asking.endpoint.host,
+        "url": asking.endpoint.url,
         "prompt": asking.prompt,
+        "request": {name: value for name, value in request.items() if name != "messages"},
         "largest image": asking.largest,
+        "studies": studies,
+        "rrg": __version__,
         "data": data,
         "split": split,
     }

@@ -67,7 +67,7 @@ def _about(
     plan: Plan, record: Mapping[str, Any], scores: Mapping[str, Any] | None
 ) -> Iterator[str]:
     if about := plan.recipe.values.get("about"):
-        yield " ".join(str(about).split())
+        yield f"The recipe that it began from says: {' '.join(str(about).split())}"
         yield ""
     if scores is None:
         yield f"**This run is not finished** (it is {record['state']}): nothing was tested."

@@ -15,13 +15,24 @@ from threading import Lock
 from typing import Any, Final, TypeVar, final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import (
+    HTTPRedirectHandler,
+    ProxyHandler,
+    Request,
+    build_opener,
+    getproxies,
+    proxy_bypass,
+)
 
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, UserError
 
 BUSY: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """What passes: the server asks for patience, or stumbled."""
 LONGEST_WAIT: Final = 60.0
+QUOTED: Final = 3
+"""Words in a row that a server's message has from the question, where it is a quotation."""
+OF_THE_QUESTION: Final = frozenset({400, 413, 415, 422, 451})
+"""What a server says of one question, not of all: it is too long, or of what is not answered."""
 HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 T = TypeVar("T")
 R = TypeVar("R")
@@ -97,13 +108,22 @@ class Endpoint:
         self._timeout = timeout
         self._retries = retries
         self._wait = wait
-        self._opener = build_opener(_NoRedirects)
+        # what stays on this machine does not go by way of a proxy that is set for the rest
+        self._proxies = {} if self.is_here or proxy_bypass(self.host) else getproxies()
+        self._opener = build_opener(ProxyHandler(self._proxies), _NoRedirects)
         self._met = False
 
     @property
     def is_here(self) -> bool:
         """Whether what is asked stays on this machine."""
         return self.host in HERE
+
+    @property
+    def where(self) -> str:
+        """Who sees what is asked."""
+        proxy = self._proxies.get(urlsplit(self.url).scheme)
+        way = f", by way of the proxy {urlsplit(proxy).hostname}" if proxy else ""
+        return f"{self.host}{way}"
 
     def body(self, prompt: str, pictures: Sequence[bytes] = ()) -> dict[str, Any]:
         """Return the whole request about a prompt and pictures (PNG files), if there are any; what
@@ -134,7 +154,9 @@ class Endpoint:
         self._headers()
 
     def ask(self, body: Mapping[str, Any]) -> str:
-        """Return the text of the answer; raises DataError when it does not come."""
+        """Return the text of the answer; raises DataError when it does not come, and Refused where
+        it never will.
+        """
         why = ""
         for attempt in range(self._retries + 1):
             try:
@@ -163,9 +185,12 @@ class Endpoint:
         except HTTPError as error:
             self._met = True
             with error:
-                said = f"HTTP {error.code}{_reason(error)}"
+                said = f"HTTP {error.code}{_reason(error, body)}"
                 if error.code not in BUSY:
-                    raise DataError(f"{self.url} refuses: {said}") from error
+                    why = f"{self.url} refuses: {said}"
+                    if error.code in OF_THE_QUESTION:
+                        raise Refused(why) from error
+                    raise DataError(why) from error
                 raise _Busy(said, _seconds(error.headers.get("Retry-After"))) from error
         except (URLError, TimeoutError, HTTPException, OSError) as error:
             refused = isinstance(getattr(error, "reason", error), ConnectionRefusedError)
@@ -204,7 +229,7 @@ class Answers:
         with self._lock:
             return self._read()[key]
 
-    def interrupted(self, study: str, error: DataError) -> DataError:
+    def interrupted(self, study: str, error: UserError) -> DataError:
         """Return the error of a study that no answer came about, with how to go on."""
         return DataError(
             f"study '{study}': {error}\nWhat was answered so far is kept in {self.path}: do the "
@@ -243,6 +268,11 @@ class Answers:
 
 
 @final
+class Refused(UserError):
+    """A question that the server will not answer, whoever asks again."""
+
+
+@final
 class _Busy(Exception):
     """No answer this time; `pause` is how many seconds the server wants to be left alone, `refused`
     that nobody listens.
@@ -268,19 +298,26 @@ def _text(data: bytes) -> str:
     try:
         answer = json.loads(data)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise _Busy(f"what came is no chat completion: {data[:80]!r}") from error
+        raise _Busy("what came is no chat completion") from error
     if not isinstance(answer, str):
         raise _Busy(f"the answer is {type(answer).__name__}, not text")
     return answer
 
 
-def _reason(error: HTTPError) -> str:
-    """Return what the server says of an error, shortly."""
+def _reason(error: HTTPError, body: Mapping[str, Any]) -> str:
+    """Return what the server says of an error, shortly; not where it repeats the question, which
+    may be of a patient.
+    """
     try:
-        said = " ".join(error.read(2000).decode(errors="replace").split())
+        said = " ".join(error.read(2000).decode(errors="replace").split())[:160]
     except (OSError, HTTPException):
         return ""
-    return f" ({said[:160]})" if said else ""
+    asked = " ".join(json.dumps(body, ensure_ascii=False).split())
+    words = said.split()
+    runs = (" ".join(words[at : at + QUOTED]) for at in range(len(words) - QUOTED + 1))
+    if any(run in asked for run in runs):
+        return " (what it says repeats what it was asked, and is not shown)"
+    return f" ({said})" if said else ""
 
 
 def _seconds(header: str | None) -> float | None:

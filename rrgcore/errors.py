@@ -144,13 +144,13 @@ def shortened(text: str, most: int = 200) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text in which what would break or steer a terminal is spelt out: control characters,
-    and halves of surrogate pairs, which cannot be written at all.
+    """Return a text in which what would break a line or steer a terminal is spelt out: control
+    characters, Unicode's own line breaks, and halves of surrogate pairs, which cannot be written.
     """
     return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -200,5 +200,5 @@ def studies_with_boxes(run: OpenRun, split: Split) -> bool:
     """Whether the data says of some study of a split where findings lie."""
     return any(
         (found := run.finding_boxes(study)) is not None and any(found.images)
-        for study in run.studies(split)[:50]
+        for study in run.studies(split)
     )

@@ -72,7 +72,9 @@ class PointingGame(Figure):
         found: dict[str, Game] = {}
         for way in ways(run):
             others, own = Collected(run, elsewhere, way), Collected(run, run.split, way)
-            for what, cases in own.cases.items():
+            for what, found_here in own.cases.items():
+                # of a view that no study elsewhere has nobody knows where words usually look
+                cases = [case for case in found_here if case.view in others.usual]
                 if min(len(cases), len(others.cases[what])) >= LEAST:
                     game = self._play(run, cases, others.cases[what], others.usual)
                     found[f"{way.name}: {what}"] = game

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 from rrg_knowledge.observe_prompt import Questions, Unreadable, read_answer
 from rrgcore.annotations import Labels, NearestReport, Probabilities
 from rrgcore.endpoint import Answers, Endpoint, ask_each
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, UserError
 from rrgcore.provenance import Artefact
 from rrgcore.study import Study
 from rrgcore.supply import Annotator, HoldsArtefacts, Track, Workbench, artefacts_of, untracked
@@ -108,7 +108,7 @@ class ObserveByEndpoint(Annotator, HoldsArtefacts):
         self.endpoint.check_key()
         title = f"asking {self.endpoint.model}"
         if not self.endpoint.is_here:
-            title += f" (reports go to {self.endpoint.host})"
+            title += f" (reports go to {self.endpoint.where})"
         ask_each(
             self._ask_one,
             list(missing.items()),
@@ -121,7 +121,7 @@ class ObserveByEndpoint(Annotator, HoldsArtefacts):
         key, study = asked
         try:
             answer = self.endpoint.ask(self._body(study))
-        except DataError as error:
+        except UserError as error:
             raise self.answers.interrupted(study.id, error) from error
         if self.on_bad is None:
             try:

@@ -14,8 +14,11 @@ from rrgcore.cli.options import (
     Variants,
     find_plugins,
 )
-from rrgcore.errors import UserError
+from rrgcore.cli.scoring_options import check_out
+from rrgcore.errors import DataError, UserError, printable
 
+SHOWN = 20
+"""Studies without a report that are told one by one."""
 CACHE = Path("~/.cache/rrg/answers.jsonl")
 
 
@@ -66,6 +69,7 @@ def ask(
     no_plugin: NoPlugins = None,
 ) -> None:
     """Let a model behind a URL write the reports of a data set, to be scored like any other's."""
+    check_out(out)
     found = find_plugins(plugin, no_plugin)
     from rrgcore.asking import LARGEST, PROMPT, Asking, about
     from rrgcore.cli.annotating_data import data_of
@@ -94,7 +98,7 @@ def ask(
         raise UserError(str(error)) from error
     if not endpoint.is_here and not images_may_leave:
         raise UserError(
-            f"the images of {len(studies)} studies would be sent to {endpoint.host}. Where their "
+            f"the images of {len(studies)} studies would be sent to {endpoint.where}. Where their "
             "terms allow that (those of MIMIC-CXR do not, for a service that keeps what it is "
             "sent), say --images-may-leave"
         )
@@ -109,13 +113,22 @@ def ask(
             track=tracking(display),
         )
         answered = list(asking.ask(studies))
+    refused = [each for each in answered if each.error is not None]
+    for each in refused[:SHOWN]:
+        typer.echo(printable(f"study '{each.id}': {each.error}"), err=True)
+    if len(refused) == len(answered):
+        raise DataError(f"none of {len(answered)} studies has a report: nothing was written")
     rows = (
         {"id": each.id, "reference": each.reference, "prediction": each.prediction}
+        | ({} if each.error is None else {"error": each.error})
         for each in answered
     )
     write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    write_json(out.with_suffix(".meta.json"), about(asking, name, split))
-    typer.echo(f"{len(answered)} reports in {out}; next: rrg score {out}")
+    write_json(out.with_suffix(".meta.json"), about(asking, name, split, len(studies)))
+    typer.echo(f"{len(answered) - len(refused)} reports in {out}; next: rrg score {out}")
+    if refused:
+        typer.echo(f"{len(refused)} have none, and are scored as empty reports", err=True)
+        raise typer.Exit(1)
 
 
 def _prompt(text: str) -> str:

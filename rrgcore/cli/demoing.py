@@ -66,7 +66,7 @@ def demo(
             make_examples(loaded.plan),
             traceback.print_exception if debug else _pass_over,
         )
-        with opened(answers, _about(loaded, predictor)) as app:
+        with opened(answers, _about(loaded, predictor), local=address.is_local) as app:
             if not address.is_local:
                 typer.echo(OPEN_TO_OTHERS.format(host=host), err=True)
             typer.echo(f"{address.url}  (Ctrl-C ends it)")

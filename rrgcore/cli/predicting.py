@@ -12,6 +12,7 @@ from rrgcore.errors import DataError, RunError, printable
 
 if TYPE_CHECKING:  # --help imports none of it
     from rrgcore.prediction.inputs import TableOptions
+    from rrgcore.prediction.output import Row
     from rrgcore.prediction.predictor import Predictor
     from rrgcore.prediction.written import Origin, Written
     from rrgcore.session import Run
@@ -66,6 +67,7 @@ def predict(
         return
     from rrgcore.cli.display import Display
     from rrgcore.prediction.inputs import find_requests, paths_of
+    from rrgcore.prediction.resuming import still_to_write
     from rrgcore.session import load_run
 
     with Display(stderr=True) as display:
@@ -78,7 +80,8 @@ def predict(
             display.note(line)
         tally = _Tally()
         with _sink(out, predictor.origin) as sink:
-            waiting = [request for request in requests if request.id not in sink.done]
+            looking = display.track(requests, "looking for what is done", len(requests))
+            waiting = still_to_write(looking if sink.rows else requests, sink.rows, out or Path())
             if done := len(requests) - len(waiting):
                 display.note(f"{done:,} of {len(requests):,} are in {out} already")
             count = -(-len(waiting) // predictor.batch_size)
@@ -173,10 +176,12 @@ class _Sink:
     Until there is a report, errors are held back: where no image can be read, nothing is written.
     """
 
-    def __init__(self, write: Callable[[Sequence["Written"]], None], done: frozenset[str]) -> None:
-        self.done = done
+    def __init__(
+        self, write: Callable[[Sequence["Written"]], None], rows: "Mapping[str, Row]"
+    ) -> None:
+        self.rows = rows
         self._write = write
-        self._held: list[Written] | None = [] if not done else None
+        self._held: list[Written] | None = [] if not rows else None
 
     def append(self, batch: Sequence["Written"]) -> None:
         """Add rows."""
@@ -205,7 +210,7 @@ def _sink(out: Path | None, origin: "Origin") -> Iterator[_Sink]:
             for each in batch:
                 typer.echo(lines.line(each, origin))
 
-        yield _Sink(show, frozenset())
+        yield _Sink(show, {})
         return
     with opened(out.expanduser(), origin) as output:
-        yield _Sink(output.append, output.done)
+        yield _Sink(output.append, output.rows)

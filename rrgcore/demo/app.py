@@ -36,9 +36,9 @@ def check_gradio() -> None:
 
 
 @contextmanager
-def opened(answers: Answers, about: Mapping[str, Any]) -> Iterator[App]:
+def opened(answers: Answers, about: Mapping[str, Any], *, local: bool) -> Iterator[App]:
     """Make the application, for as long as it is served; `about` is what the page says of the run:
-    its title, and sentences.
+    its title, and sentences; `local` whether only this machine may reach it.
 
     Gradio is told to send nothing anywhere. Where it would keep uploads is a folder of our own, of
     which nothing comes to be and nothing stays: the page does not upload to it.
@@ -50,7 +50,7 @@ def opened(answers: Answers, about: Mapping[str, Any]) -> Iterator[App]:
         os.environ.update(SETTINGS, GRADIO_TEMP_DIR=folder)
         try:
             app = _make_app(answers, about, worker)
-            yield Guard(app, largest_body=answers.limits.body, most_waiting=WAITING)
+            yield Guard(app, largest_body=answers.limits.body, most_waiting=WAITING, local=local)
         finally:
             worker.shutdown(wait=False, cancel_futures=True)
 

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from rrgcore.errors import DataError
 from rrgcore.images import decode_image
-from rrgcore.images.dicom import UNMARKED, decode_dicom, has_mark
+from rrgcore.images.dicom import decode_dicom, is_dicom
 
 Grey = UInt8[np.ndarray, "_h _w"]
 
@@ -65,7 +65,7 @@ def _read(text: str, name: str, limits: Limits) -> Grey:
     except ValueError as error:
         raise DataError(f"image {name}: did not arrive whole; drop it again") from error
     largest = limits.megapixels * 1_000_000
-    if has_mark(data) or data.startswith(UNMARKED):
+    if is_dicom(data):
         return decode_dicom(data, name=name, largest=largest)
     if data.startswith((PNG, JPEG)):
         return decode_image(data, name=name, largest=largest)

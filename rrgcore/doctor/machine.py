@@ -47,7 +47,8 @@ def processors() -> Iterator[Finding]:
             "processors",
             "missing",
             f"{text}, and OMP_NUM_THREADS={threads}",
-            f"more threads than cores slow each other down: export OMP_NUM_THREADS={cores:g}",
+            "more threads than cores slow each other down: "
+            f"export OMP_NUM_THREADS={max(1, int(cores))}",
         )
         return
     yield Finding("processors", "ok", text + (f"; OMP_NUM_THREADS={threads}" if threads else ""))

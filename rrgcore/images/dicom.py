@@ -30,23 +30,27 @@ LARGEST_VALUE: Final = float(np.finfo(np.float32).max)
 """What a rescaled pixel may be: more is no measurement."""
 
 
-MARK: Final = slice(128, 132)
-UNMARKED: Final = (b"\x02\x00", b"\x08\x00")
-"""How files begin that have no mark."""
+HEAD: Final = 132
+"""Bytes of a file that tell whether it is DICOM."""
+_GROUPS: Final = (b"\x02\x00", b"\x08\x00")
+_KINDS: Final = frozenset(
+    b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR "
+    b"US UT UV".split()
+)
+"""Value representations, PS3.5, 6.2."""
+_LONGEST: Final = 256
+"""Bytes of a first element whose kind is not said."""
 
 
-def has_mark(data: bytes) -> bool:
-    """Tell whether a file's first 132 bytes say that it is DICOM; files older than 1993 do not."""
-    return data[MARK] == b"DICM"
-
-
-def is_dicom(data: bytes, name: str) -> bool:
-    """Tell whether a file is DICOM: by its mark, or, as old files have none, by its name and its
-    first element.
+def is_dicom(data: bytes) -> bool:
+    """Tell whether a file is DICOM, whatever it is called: by its mark, or, as files of before 1993
+    have none, by a first element of group 0002 or 0008.
     """
-    if has_mark(data):
+    if data[128:HEAD] == b"DICM":
         return True
-    return name.lower().endswith((".dcm", ".dicom")) and data.startswith(UNMARKED)
+    if len(data) < 8 or not data.startswith(_GROUPS):
+        return False
+    return data[4:6] in _KINDS or 0 < int.from_bytes(data[4:8], "little") <= _LONGEST
 
 
 def decode_dicom(
@@ -73,8 +77,8 @@ def view_of_dicom(data: bytes, *, name: str) -> str:
     Only ViewPosition is read, or else the meaning of ViewCodeSequence, for which the first 64 KiB
     of a file are enough as a rule. Raises DataError for what is no DICOM file.
     """
-    if not is_dicom(data, name):
-        raise DataError(f"image {name}: is not a DICOM file (it begins with {data[:8]!r})")
+    if not is_dicom(data):
+        raise DataError(f"image {name}: is not a DICOM file")
     return _guarded(name, lambda pydicom: load_view(pydicom, data, name))
 
 

@@ -34,7 +34,21 @@ _BROKEN = (
     struct.error,
     zlib.error,
 )
+LARGEST_FILE = 2_000_000_000
+"""Bytes; a file of several frames is one too."""
 _FORMATS = "PNG, JPEG, TIFF or another format that Pillow reads, or DICOM"
+
+
+_OTHERS = {
+    b"PK\x03\x04": "a zip archive, or an office document",
+    b"\x1f\x8b": "packed by gzip",
+    b"%PDF": "a PDF document",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+    b"Rar!": "a RAR archive",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "HDF5",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+}
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w"]:
@@ -45,13 +59,19 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w"]:
 def load_bytes(path: str | Path) -> bytes:
     """Read the bytes of an image file; raises DataError naming it."""
     try:
+        if (size := Path(path).stat().st_size) > LARGEST_FILE:
+            raise DataError(
+                f"image {path}: is {size / 1e9:,.1f} GB; no image file of more than "
+                f"{LARGEST_FILE / 1e9:g} GB is read"
+            )
         return Path(path).read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"image {path}: there is no such file") from error
     except IsADirectoryError as error:
         raise DataError(f"image {path}: is a folder; expected an image file") from error
-    except OSError as error:
-        raise DataError(f"image {path}: cannot be read ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:  # the latter of a name that no file can have
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"image {path}: cannot be read ({why})") from error
 
 
 def decode_image(
@@ -68,7 +88,7 @@ def decode_image(
     """
     if not data:
         raise DataError(f"image {name}: is empty (0 bytes); copy or download it again")
-    if is_dicom(data, name):
+    if is_dicom(data):
         return decode_dicom(data, name=name, largest=largest)
     try:
         with no_warnings(), Image.open(BytesIO(data)) as image:
@@ -114,4 +134,6 @@ def _unknown(data: bytes) -> str:
         return "is a Git LFS pointer, not the image itself; run `git lfs pull` where it came from"
     if data.lstrip()[:1] == b"<":
         return "is a web page or XML, not an image; a failed download perhaps"
-    return f"is not an image (it begins with {data[:8]!r}; expected {_FORMATS})"
+    # nothing of what it holds is quoted: it may be a patient's
+    what = next((what for mark, what in _OTHERS.items() if data.startswith(mark)), None)
+    return f"is {what or 'not an image'}; expected {_FORMATS}"

@@ -1,14 +1,15 @@
 """Drawing a run: every figure that it has the parts for, as PNGs and one file of numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, cast, final
 
 from rrgcore.errors import DataError, RunError, UserError
-from rrgcore.files import write_bytes, write_json
-from rrgcore.insight.figure import Drawn, Figure
+from rrgcore.files import read_json, write_bytes, write_json
+from rrgcore.insight.figure import Figure
 from rrgcore.insight.opened import OpenRun
 from rrgcore.insight.telling import HOW
 from rrgcore.interfaces import Lacks
@@ -18,6 +19,7 @@ from rrgcore.registry import Registry
 NUMBERS: Final = "explain.json"
 FOLDER: Final = "explain"
 """In the run's folder, unless another is named."""
+LONGEST_NAME: Final = 160
 
 
 @final
@@ -111,8 +113,9 @@ def draw_figures(
 ) -> Explained:
     """Draw the figures that were named, or all that the run has the parts for, into a folder.
 
-    Writes a PNG a picture and `explain.json`. Raises RunError where a figure that was named cannot
-    be drawn, or none of all can.
+    Writes a PNG a picture and, after each figure, `explain.json`, in which the pictures of before
+    stay that are still there and of the same run. Raises RunError where a figure that was named
+    cannot be drawn, or none of all can.
     """
     run.look_at(tuple(studies))
     asked = offers(run, figures)
@@ -124,31 +127,61 @@ def draw_figures(
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error}); name another with --out") from error
     pictures: list[Picture] = []
+    explained = Explained(folder, pictures, refused, studies)
+    before = _numbers_of(folder, facts)
     for offer in asked:
         if offer.name in refused:
             continue
         try:
-            drawn = make_figure(run.registry, offer.name).draw(run)
-            pictures += _written(offer.name, drawn, run, folder)
+            for picture in _written(offer.name, make_figure(run.registry, offer.name), run, folder):
+                pictures.append(picture)
+                write_json(folder / NUMBERS, {**facts, **_joined(before, explained.to_json())})
         except (DataError, Lacks) as error:
             if figures:
                 raise RunError(f"{offer.name} cannot be drawn: {error}") from error
             refused[offer.name] = str(error)
-    explained = Explained(folder, pictures, refused, studies)
-    write_json(folder / NUMBERS, {**facts, **explained.to_json()})
+    write_json(folder / NUMBERS, {**facts, **_joined(before, explained.to_json())})
     return explained
 
 
-def _written(figure: str, drawn: Iterable[Drawn], run: OpenRun, folder: Path) -> list[Picture]:
-    found = []
-    for each in drawn:
-        name = f"{figure}-{folder_name(each.name)}" if each.name else figure
-        path = folder / f"{name}.png"
+def _numbers_of(folder: Path, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what explain.json says already, where it is of the same run and can be read."""
+    try:
+        found = read_json(folder / NUMBERS)
+    except (RunError, OSError, ValueError):
+        return {}
+    known = isinstance(found, dict) and all(found.get(key) == facts[key] for key in facts)
+    return found if known and isinstance(found.get("pictures"), list) else {}
+
+
+def _joined(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is drawn now, and behind it the pictures of before that it did not draw again."""
+    drawn = {picture["file"] for picture in now["pictures"]}
+    kept = [
+        picture
+        for picture in before.get("pictures", ())
+        if isinstance(picture, dict) and picture.get("file") not in drawn
+    ]
+    studies = {**before.get("studies", {}), **now["studies"]} if kept else now["studies"]
+    return {**now, "studies": studies, "pictures": [*now["pictures"], *kept]}
+
+
+def _written(name: str, figure: Figure, run: OpenRun, folder: Path) -> Iterator[Picture]:
+    for each in figure.draw(run):
+        path = folder / (
+            f"{name}-{_short(folder_name(each.name))}.png" if each.name else f"{name}.png"
+        )
         held = BytesIO()
         # without the program and its version: the same picture is the same file
         about = {"Software": None, "Description": each.caption}
         each.picture.savefig(held, format="png", metadata=about)
         write_bytes(path, held.getvalue())
         caption = f"{each.caption} {run.caution}".strip()
-        found.append(Picture(figure, path, caption, each.numbers, each.said))
-    return found
+        yield Picture(name, path, caption, each.numbers, each.said)
+
+
+def _short(name: str) -> str:
+    """Return a name that a file may have, beside that of its figure: the most is 255 bytes."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 17]}-{blake2b(name.encode(), digest_size=8).hexdigest()}"

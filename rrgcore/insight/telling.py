@@ -19,9 +19,14 @@ def telling_studies(run: OpenRun, predictions: Mapping[str, str]) -> dict[str, s
     """Return three studies and why each was chosen (`HOW`): the best, the middle, the worst.
 
     `predictions` are reports of the split by id; without any, the first 48 studies are written.
-    Where no study names a finding, or nobody can tell, all that have a reference take part.
+    Where no study names a finding, or nobody can tell, all that have a reference take part. Raises
+    DataError where none has.
     """
     studies = [study.id for study in run.studies() if run.reference(study.id).strip()]
+    if not studies:
+        raise DataError(
+            "no study of the split has a report to compare with; name the studies to be drawn"
+        )
     known = [id for id in studies if id in predictions]
     if not known:
         known = studies[:SAMPLE]

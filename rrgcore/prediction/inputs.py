@@ -1,13 +1,15 @@
 """What reports are asked for: image files, folders of them, tables of studies."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import exists, isdir, isfile, join, realpath  # of any name: no errors
 from pathlib import Path
 from typing import Final, final
 
 from rrgcore.chest import View
 from rrgcore.errors import DataError, printable
-from rrgcore.images.dicom import MARK, has_mark
+from rrgcore.images.dicom import HEAD, is_dicom
 from rrgcore.tables import table_suffix
 
 SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom"))
@@ -46,8 +48,9 @@ def find_requests(paths: Iterable[Path], options: TableOptions = USUAL) -> list[
     """List the studies that paths ask for: an image file is one, a folder has one a file, a table
     one a row.
 
-    In folders, and those below, files with the suffixes of images are taken, and whatever else
-    begins like a DICOM file; by name, and none that is hidden. Raises DataError for a path that
+    In folders, those below and those that links lead to, files with the suffixes of images are
+    taken, and whatever else begins like a DICOM file; by name, and none that is hidden. One that
+    cannot be opened is taken by its suffix, so that it is told of. Raises DataError for a path that
     does not exist, a folder without images, a table that cannot be read, and an id that is asked
     for twice.
     """
@@ -63,7 +66,7 @@ def find_requests(paths: Iterable[Path], options: TableOptions = USUAL) -> list[
 
 
 def _of(path: Path, options: TableOptions) -> Iterator[Request]:
-    if path.is_dir():
+    if isdir(path):
         inside = images_below(path)
         if not inside:
             raise DataError(
@@ -71,7 +74,7 @@ def _of(path: Path, options: TableOptions) -> Iterator[Request]:
                 "any name"
             )
         yield from map(_single, inside)
-    elif not path.is_file():
+    elif not isfile(path):
         raise DataError(f"{path} does not exist")
     elif table_suffix(path):
         from rrgcore.prediction.study_table import requests_in
@@ -82,21 +85,30 @@ def _of(path: Path, options: TableOptions) -> Iterator[Request]:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """List the image files below a folder by name."""
-    return sorted(path for path in folder.rglob("*") if _is_image(path, folder))
+    """List the image files below a folder by name; links to folders are followed once."""
+    found: list[Path] = []
+    known: set[str] = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        known.add(realpath(here))
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and realpath(join(here, name)) not in known
+        ]
+        found += (path for name in files if _is_image(path := Path(here, name)))
+    return sorted(found)
 
 
-def _is_image(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    if hidden or path.name.upper() == DIRECTORY or not path.is_file():
+def _is_image(path: Path) -> bool:
+    if path.name.startswith(".") or path.name.upper() == DIRECTORY:
         return False
-    return path.suffix.lower() in SUFFIXES or _begins_like_dicom(path)
+    return path.suffix.lower() in SUFFIXES or (isfile(path) and _begins_like_dicom(path))
 
 
 def _begins_like_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return has_mark(file.read(MARK.stop))
+            return is_dicom(file.read(HEAD))
     except OSError:  # whoever cannot be read and has no image's name is left alone
         return False
 
@@ -115,5 +127,9 @@ def _shown(request: Request) -> str:
 
 
 def paths_of(paths: Sequence[str | Path]) -> list[Path]:
-    """Return names as paths, `~` understood."""
-    return [Path(path).expanduser() for path in paths]
+    """Return names as paths; `~` is the home, where no file is called so."""
+    return [_at_home(Path(path)) for path in paths]
+
+
+def _at_home(path: Path) -> Path:
+    return path.expanduser() if path.parts[:1] == ("~",) and not exists(path) else path

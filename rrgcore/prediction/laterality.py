@@ -34,6 +34,8 @@ FINDINGS: Final[Mapping[str, str]] = {
 """What is looked for, by the name that a warning gives it."""
 IN_THE_LUNG: Final = ("consolidation", "pneumonia", "atelectasis", "opacity", "nodule", "mass")
 """What a lung that is clear does not have."""
+ONE: Final = ("pneumothorax", "pleural effusion", "pneumonia", "mass", "edema")
+"""What a report that says "the" speaks of as one: of opacities or nodules there may be others."""
 
 _BOTH: Final = r"bilateral(?:ly)?|both|bi-?basilar|bi-?basal|bi-?apical|either"
 _ONE: Final = r"left|right|left-sided|right-sided|l[ul]l|r[uml]l"
@@ -207,7 +209,8 @@ def _moved(texts: Sequence[str]) -> Iterator[str]:
     """Find a finding that was on one side, and is taken up again on the other."""
     where: dict[str, set[Side]] = {}
     for text in texts:
-        for name, words in FINDINGS.items():
+        for name in ONE:
+            words = FINDINGS[name]
             known, side = where.get(name, set()), _taken_up(text, words)
             if side is not None and len(known) == 1 and side not in known:
                 (other,) = known

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final, final
@@ -16,11 +18,25 @@ from rrgcore.json_text import parse_json
 from rrgcore.prediction.written import Origin, Written
 
 COLUMNS: Final = (
-    "id", "report", "confidence", "logprob", "warnings", "images", "error",
+    "id", "report", "confidence", "logprob", "warnings", "images", "sha256", "error",
     "run", "recipe", "checkpoint", "versions",
 )  # fmt: skip
 """Of a CSV file. It has no words with their probabilities: these are for JSON Lines."""
+_BREAKS: Final = re.compile(r"[\r\n]+")
 AGAIN: Final = "Name another file with --out, or remove this one"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a row says of itself: for whom it is, by whom, and whether it has a report."""
+
+    id: str
+    recipe: str
+    checkpoint: str
+    digests: tuple[str, ...]
+    """SHA-256 of each image file."""
+    error: str | None
 
 
 class Format(ABC):
@@ -37,8 +53,8 @@ class Format(ABC):
         """Return a row without the end of its line."""
 
     @abstractmethod
-    def read(self, line: str) -> tuple[str, str, str]:
-        """Return the id, the recipe and the checkpoint of a row; raises ValueError."""
+    def read(self, line: str) -> Row:
+        """Read a row; raises ValueError."""
 
 
 @final
@@ -54,13 +70,16 @@ class JsonLines(Format):
         entry = {**written.to_json(), "provenance": origin.to_json()}
         return json.dumps(entry, ensure_ascii=False)
 
-    def read(self, line: str) -> tuple[str, str, str]:
+    def read(self, line: str) -> Row:
         """Read an object."""
         entry = parse_json(line)
         origin = entry.get("provenance") if isinstance(entry, dict) else None
         if not isinstance(origin, dict):
             raise ValueError("it has no provenance")
-        return _words(entry.get("id"), origin.get("recipe"), origin.get("checkpoint"))
+        digests, error = entry.get("sha256", []), entry.get("error")
+        if not isinstance(digests, list) or not isinstance(error, str | None):
+            raise ValueError("its images or its error are not as rrg writes them")
+        return _row(entry.get("id"), origin.get("recipe"), origin.get("checkpoint"), digests, error)
 
 
 @final
@@ -75,17 +94,18 @@ class Csv(Format):
         """Return a row."""
         row = {**written.to_json(), **origin.to_json()}
         row["warnings"] = " | ".join(f"{w.kind}: {w.text}" for w in written.warnings)
-        row["images"] = ";".join(written.images)
+        row["images"], row["sha256"] = ";".join(written.images), ";".join(written.digests)
         row["versions"] = origin.versions
         return _csv([row.get(column) for column in COLUMNS])
 
-    def read(self, line: str) -> tuple[str, str, str]:
+    def read(self, line: str) -> Row:
         """Read a row."""
         rows = list(csv.reader([line], strict=True))
         if len(rows) != 1 or len(rows[0]) != len(COLUMNS):
             raise ValueError(f"it has not the columns {', '.join(COLUMNS)}")
         row = dict(zip(COLUMNS, rows[0], strict=True))
-        return _words(row["id"], row["recipe"], row["checkpoint"])
+        digests = row["sha256"].split(";") if row["sha256"] else []
+        return _row(row["id"], row["recipe"], row["checkpoint"], digests, row["error"] or None)
 
 
 FORMATS: Final[dict[str, Format]] = {".jsonl": JsonLines(), ".ndjson": JsonLines(), ".csv": Csv()}
@@ -100,12 +120,14 @@ class Output:
         self.origin = origin
         self._format = format_of(path)
         self._empty = True
-        self.done = self._read()
-        """The ids of the studies that have a row, be it a report or why there is none."""
+        self.rows = self._read()
+        """The newest row of each study that has one, be it a report or why there is none."""
 
     def append(self, rows: Iterable[Written]) -> None:
-        """Add rows, whole or not at all; raises WriteError."""
-        lines = [self._format.line(row, self.origin) for row in rows]
+        """Add rows, whole or not at all, but not an error that stands there already; raises
+        WriteError.
+        """
+        lines = [self._format.line(row, self.origin) for row in rows if not self._says(row)]
         if not lines:
             return
         if self._empty:
@@ -113,27 +135,31 @@ class Output:
         append_line(self.path, "\n".join(lines))
         self._empty = False
 
-    def _read(self) -> frozenset[str]:
-        """Return the ids that are there; raises RunError for rows of another run or checkpoint, and
-        for what is no such file. A last line that was torn is no row.
+    def _says(self, row: Written) -> bool:
+        known = self.rows.get(row.id)
+        return known is not None and row.error is not None and known.error == row.error
+
+    def _read(self) -> dict[str, Row]:
+        """Return the rows that are there; raises RunError for rows of another run or checkpoint,
+        and for what is no such file. A last line that was torn is no row.
         """
         lines = whole_lines(self.path)
         self._empty = not lines
         head = self._format.head()
         if lines and lines[: len(head)] != head:
             raise RunError(f"{self.path} is no file of predictions: expected {head[0]}. {AGAIN}")
-        found = set()
+        found: dict[str, Row] = {}
         for number, line in enumerate(lines[len(head) :], start=len(head) + 1):
             try:
-                id, recipe, checkpoint = self._format.read(line)
+                row = self._format.read(line)
             except (ValueError, csv.Error) as error:
                 raise RunError(
                     f"{self.path}, line {number}, is no prediction of rrg's ({error}). {AGAIN}"
                 ) from error
-            self._check(number, "recipe", recipe, self.origin.recipe)
-            self._check(number, "checkpoint", checkpoint, self.origin.checkpoint)
-            found.add(id)
-        return frozenset(found)
+            self._check(number, "recipe", row.recipe, self.origin.recipe)
+            self._check(number, "checkpoint", row.checkpoint, self.origin.checkpoint)
+            found[row.id] = row
+        return found
 
     def _check(self, line: int, what: str, found: str, expected: str) -> None:
         if found != expected:
@@ -171,12 +197,12 @@ def format_of(path: Path) -> Format:
 
 def _csv(cells: Sequence[Any]) -> str:
     text = StringIO(newline="")
-    plain = ["" if cell is None else " ".join(str(cell).splitlines()) for cell in cells]
+    plain = ["" if cell is None else _BREAKS.sub(" ", str(cell)) for cell in cells]
     csv.writer(text, lineterminator="").writerow(plain)
     return text.getvalue()
 
 
-def _words(*values: Any) -> tuple[str, str, str]:
-    if len(values) != 3 or not all(isinstance(value, str) for value in values):
+def _row(id: Any, recipe: Any, checkpoint: Any, digests: list[Any], error: str | None) -> Row:
+    if not all(isinstance(value, str) for value in (id, recipe, checkpoint, *digests)):
         raise ValueError("it does not say its id, recipe and checkpoint")
-    return (values[0], values[1], values[2])
+    return Row(id, recipe, checkpoint, tuple(digests), error)

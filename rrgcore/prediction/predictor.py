@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Final, final
@@ -15,10 +16,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from rrgcore.chest import View
-from rrgcore.errors import DataError, RunError
+from rrgcore.errors import DataError, RunError, printable
 from rrgcore.faults.telling import writing
 from rrgcore.folder import RunFolder
-from rrgcore.images import decode_image, read_image
+from rrgcore.images.grey import check_size
+from rrgcore.images.reading import decode_image, load_bytes
 from rrgcore.insight.attending import Attended, attend_writing
 from rrgcore.interfaces import Lacks
 from rrgcore.model import ReportModel
@@ -38,8 +40,18 @@ READERS: Final = 2
 
 Grey = UInt8[np.ndarray, "_h _w"]
 Pixels = Grey | UInt8[np.ndarray, "h w c"]
-Shown = tuple[Request, Sequence[Grey] | str]
-"""A request with its images, or why they cannot be read."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A request with its images, or why they cannot be read."""
+
+    request: Request
+    images: Sequence[Grey] = ()
+    digests: tuple[str, ...] = ()
+    """Of the files that they were read from."""
+    error: str | None = None
 
 
 @final
@@ -96,7 +108,7 @@ class Predictor:
         """
         views: tuple[View, ...] = ("unknown",)
         request = Request(id, (Path(id),), views)
-        [written] = self._write([(request, [_grey(image, id)])])
+        [written] = self._write([Shown(request, [_grey(image, id)])])
         return replace(written, images=())
 
     def attend(
@@ -108,7 +120,7 @@ class Predictor:
         places = tuple(Path(f"{id}/{number}") for number in range(len(images)))
         views: list[View] = ["unknown"] * len(images)
         request = Request(id, places, tuple(views))
-        with self._pictures.showing([(request, images)]):
+        with self._pictures.showing([Shown(request, images)]):
             study = self._pictures.study(request)
             batch, [report] = self._generate([study])
             written = replace(self._judged(study, report), images=())
@@ -125,17 +137,16 @@ class Predictor:
         found: dict[str, Written] = {}
         studies: list[Study] = []
         with self._pictures.showing(shown):
-            for request, images in shown:
-                if isinstance(images, str):
-                    names = tuple(map(str, request.images))
-                    found[request.id] = Written.failed(request.id, images, names)
+            for each in shown:
+                if each.error is not None:
+                    found[each.request.id] = Written.failed(each.request.id, each.error)
                 else:
-                    studies.append(self._pictures.study(request))
+                    studies.append(self._pictures.study(each.request))
             if studies:
                 _, reports = self._generate(studies)
                 for study, report in zip(studies, reports, strict=True):
                     found[study.id] = self._judged(study, report)
-        return [found[request.id] for request, _ in shown]
+        return [replace(found[each.request.id], digests=each.digests) for each in shown]
 
     def _generate(self, studies: Sequence[Study]) -> tuple[Batch, Sequence[Generated]]:
         with writing(self._plan):
@@ -159,7 +170,7 @@ class Predictor:
             words=words_of(report, tokenizer),
             confidence=self.judge.believe(report.logprobs),
             warnings=tuple(notices),
-            images=tuple(image.where for image in study.images),
+            images=tuple(printable(image.where) for image in study.images),
         )
 
 
@@ -173,9 +184,9 @@ class Pictures(Dataset):
     @contextmanager
     def showing(self, shown: Sequence[Shown]) -> Iterator[None]:
         """Hold these images."""
-        for request, images in shown:
-            if not isinstance(images, str):
-                self._images |= dict(zip(_refs(request), images, strict=True))
+        for each in shown:
+            if each.error is None:
+                self._images |= dict(zip(_refs(each.request), each.images, strict=True))
         try:
             yield
         finally:
@@ -201,11 +212,18 @@ def _refs(request: Request) -> list[ImageRef]:
 def _read(request: Request) -> Shown:
     """Read the images of a request; all of them are needed."""
     if request.problem is not None:
-        return request, request.problem
-    try:
-        return request, [read_image(path) for path in request.images]
-    except DataError as error:
-        return request, str(error)
+        return Shown(request, error=request.problem)
+    images, digests = [], []
+    for path in request.images:
+        try:
+            data = load_bytes(path)
+            images.append(decode_image(data, name=str(path)))
+        except DataError as error:
+            return Shown(request, error=str(error))
+        except MemoryError:
+            return Shown(request, error=f"image {path}: does not fit into this machine's memory")
+        digests.append(sha256(data).hexdigest())
+    return Shown(request, images, tuple(digests))
 
 
 def _ahead(batches: Sequence[Sequence[Request]]) -> Iterator[list[Shown]]:
@@ -225,6 +243,14 @@ def _ahead(batches: Sequence[Sequence[Request]]) -> Iterator[list[Shown]]:
 def _grey(image: bytes | Pixels, name: str) -> Grey:
     if isinstance(image, bytes):
         return decode_image(image, name=name)
-    if image.ndim == 2:
+    shape = image.shape
+    if image.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))):
+        raise DataError(
+            f"image {name}: an array of {image.dtype}, {' × '.join(map(str, shape))}; expected "
+            "uint8, as rrgcore.read_image gives it: h × w, or h × w × 3 or 4 for colour. Values of "
+            "more bits need a window: give the bytes of the file, PNG, TIFF or DICOM"
+        )
+    check_size((shape[1], shape[0]), name)
+    if len(shape) == 2:
         return np.ascontiguousarray(image)
     return np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("RGB").convert("L"))

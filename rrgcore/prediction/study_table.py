@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os.path import isfile  # of a cell that is no name of a file: no error
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,7 +89,7 @@ def _joined(known: Request, more: Request) -> Request:
 def _cells(record: Record, column: str, path: Path, separator: str | None) -> list[str]:
     """Return the images that a cell names; one is not parted where a file is called so."""
     texts = _texts(record.values.get(column))
-    if separator is None and len(texts) == 1 and _place(path, texts[0]).is_file():
+    if separator is None and len(texts) == 1 and isfile(_place(path, texts[0])):
         return texts
     return _parts(record, column, separator)
 
@@ -108,4 +109,4 @@ def _place(table: Path, name: str) -> Path:
     """Return where an image is: beside the table, or in the folder `images` there."""
     beside = table.parent / name
     below = table.parent / "images" / name
-    return below if not beside.is_file() and below.is_file() else beside
+    return below if not isfile(beside) and isfile(below) else beside

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+from rrgcore.errors import printable
 from rrgcore.prediction.notices import Notice
 from rrgcore.prediction.words import Word
 
@@ -26,13 +27,15 @@ class Written:
     """
     warnings: tuple[Notice, ...] = ()
     images: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    """SHA-256 of each image file."""
     error: str | None = None
     """Why there is no report."""
 
     @classmethod
     def failed(cls, id: str, error: str, images: tuple[str, ...] = ()) -> "Written":
         """Return what stands for a study whose images could not be read."""
-        return cls(id, "", 0.0, images=images, error=error)
+        return cls(id, "", 0.0, images=images, error=printable(error))
 
     def to_json(self) -> dict[str, Any]:
         """Return a row, without what is the same for all rows of a run."""
@@ -46,6 +49,7 @@ class Written:
             "warnings": [{"kind": each.kind, "text": each.text} for each in self.warnings],
             "words": [list(word) for word in self.words],
             "images": list(self.images),
+            "sha256": list(self.digests),
         }
 
 

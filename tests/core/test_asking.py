@@ -115,3 +115,34 @@ def test_images_go_to_another_machine_only_where_that_is_said(rrg: Any, tmp_path
     assert done.code == 2
     assert "would be sent to models.example" in done.err
     assert "--images-may-leave" in done.err
+
+
+def test_a_study_that_is_refused_for_good_has_no_report_and_the_others_have(
+    rrg: Any, tmp_path: Path
+) -> None:
+    def reply(number: int, _: str) -> Reply:
+        return Reply(status=400, raw=b"content filter") if number == 1 else Reply("clear .")
+
+    out = tmp_path / "asked.jsonl"
+    with serve(reply) as server:
+        told = (TINY, "--url", server.url, "--model", "m", "--out", out, "--concurrency", 1)
+        answer = rrg("ask", *told, "--cache", tmp_path / "answers.jsonl")
+
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert answer.code == 1
+    assert "HTTP 400 (content filter)" in answer.err
+    assert "1 have none, and are scored as empty reports" in answer.err
+    assert [row["prediction"] for row in rows].count("") == 1
+    assert "refuses" in next(row["error"] for row in rows if "error" in row)
+    about = json.loads((tmp_path / "asked.meta.json").read_text())
+    assert about["request"] == {"model": "m", "temperature": 0}
+    assert about["studies"] == len(rows)
+
+
+def test_an_answer_that_could_not_be_written_is_not_paid_for(rrg: Any, tmp_path: Path) -> None:
+    with numbered() as server:
+        out = tmp_path / "no" / "asked.jsonl"
+        answer = rrg("ask", TINY, "--url", server.url, "--model", "m", "--out", out)
+    assert answer.code == 2
+    assert "is in a folder that does not exist" in answer.err
+    assert server.requests == []

@@ -268,14 +268,16 @@ def test_every_byte_order(syntax: str):
     assert np.array_equal(shown(stored, syntax=syntax, **window), shown(RAMP, **window))
 
 
-def test_an_old_file_without_the_mark_is_known_by_name_and_first_element():
+def test_an_old_file_without_the_mark_is_known_by_its_first_element_whatever_its_name():
     dataset = element(RAMP, WindowCenter=2048, WindowWidth=1024)
     file = BytesIO()
     pydicom.dcmwrite(file, dataset, implicit_vr=True, little_endian=True, enforce_file_format=False)
-    image = decode_image(file.getvalue(), name="old.DCM")
-    assert np.array_equal(image, shown(RAMP, WindowCenter=2048, WindowWidth=1024))
-    with pytest.raises(DataError, match="is not an image"):
-        decode_image(file.getvalue(), name="old.png")
+    for name in ("old.DCM", "old"):
+        image = decode_image(file.getvalue(), name=name)
+        assert np.array_equal(image, shown(RAMP, WindowCenter=2048, WindowWidth=1024))
+    for other in (b"\x08\x00", b"\x08\x00\x02\x00" + bytes(20), b"\x02\x00\xff\xff" + b"\xff" * 9):
+        with pytest.raises(DataError, match="is not an image"):
+            decode_image(other, name="other.dcm")
 
 
 # ---- compressed ------------------------------------------------------------------------------

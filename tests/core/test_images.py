@@ -177,7 +177,8 @@ def test_a_flipped_bit_in_a_png_is_found(saved):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"hello, world", "is not an image (it begins with b'hello, w'; expected PNG, JPEG"),
+        (b"DOE^JOHN 1950", "is not an image; expected PNG, JPEG"),
+        (b"PK\x03\x04 DOE^JOHN", "is a zip archive, or an office document; expected PNG, JPEG"),
         (b"  <!DOCTYPE html><html>", "is a web page or XML, not an image; a failed download"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         (bytes(128) + b"DICM" + bytes(64), "is a damaged DICOM file, or cut off"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rrgcore.demo.guard import ASKED, BUSY, Guard
+from rrgcore.demo.guard import ASKED, BUSY, READING, Guard
 
 JSON = {"content-type": "application/json", "content-length": "2"}
 
@@ -28,18 +28,26 @@ class Inner:
 
 
 async def ask(
-    guard: Guard, method: str, path: str, headers: Mapping[str, str] | None = None
+    guard: Guard,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    whole: bool = True,
 ) -> tuple[int, dict[str, str], bytes]:
     sent: list[Any] = []
     body = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.request"}]
 
     async def receive() -> Any:
+        if len(body) == 1 and not whole:
+            await asyncio.Event().wait()
         return body.pop(0)
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    encoded = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    headers = {"host": "localhost:7860", **(headers or {})}
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     await guard({"type": "http", "method": method, "path": path, "headers": encoded}, receive, send)
     start, *rest = sent
     found = {name.decode(): value.decode() for name, value in start["headers"]}
@@ -48,7 +56,7 @@ async def ask(
 
 def guarded() -> tuple[Guard, Inner]:
     inner = Inner()
-    return Guard(inner, largest_body=100, most_waiting=2), inner
+    return Guard(inner, largest_body=100, most_waiting=2, local=True, slowest=0.05), inner
 
 
 @pytest.mark.parametrize(
@@ -112,7 +120,8 @@ def test_who_comes_when_enough_wait_is_told_so_and_comes_in_later():
         guard, inner = guarded()
         inner.may.clear()
         waiting = [asyncio.create_task(ask(guard, "POST", ASKED, JSON)) for _ in range(2)]
-        await asyncio.sleep(0)
+        while len(inner.asked) < 2:
+            await asyncio.sleep(0)
         _, _, body = await ask(guard, "POST", ASKED, JSON)
         assert json.loads(body) == {"error": BUSY}
         assert (await ask_page(guard, inner)) == 200
@@ -131,11 +140,55 @@ def test_who_comes_when_enough_wait_is_told_so_and_comes_in_later():
     asyncio.run(crowd())
 
 
+def test_bodies_that_do_not_come_keep_nobody_from_the_page():
+    async def stalled() -> None:
+        guard, inner = guarded()
+        slow = [
+            asyncio.create_task(ask(guard, "POST", ASKED, JSON, whole=False))
+            for _ in range(READING)
+        ]
+        await asyncio.sleep(0.01)
+        assert json.loads((await ask(guard, "POST", ASKED, JSON))[2]) == {"error": BUSY}
+        assert [status for status, _, _ in await asyncio.gather(*slow)] == [408] * READING
+        assert (await ask(guard, "POST", ASKED, JSON))[2] == b"well"
+        assert inner.asked == [ASKED]
+
+    asyncio.run(stalled())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:7860"}, 200),
+        ({"host": "[::1]:7860"}, 200),
+        ({"host": "localhost:7860", "origin": "http://localhost:7860"}, 200),
+        ({"host": "evil.example:7860"}, 403),
+        ({"host": "evil.example:7860", "origin": "http://evil.example:7860"}, 403),
+        ({"host": "localhost:7860", "origin": "http://evil.example"}, 403),
+        ({"host": "localhost:7860", "origin": "null"}, 403),
+        ({"host": ""}, 403),
+    ],
+)
+def test_a_page_of_another_site_is_refused(headers: Mapping[str, str], status: int):
+    """A name of somebody's own may be made to lead to this machine, and a browser believes it."""
+    guard, inner = guarded()
+    found, _, _ = asyncio.run(ask(guard, "POST", ASKED, {**JSON, **headers}))
+    assert found == status
+    assert inner.asked == ([ASKED] if status == 200 else [])
+
+
+def test_other_machines_have_other_names_for_this_one():
+    guard = Guard(Inner(), largest_body=100, most_waiting=1, local=False)
+    for origin, status in (("http://ward7:7860", 200), ("http://evil.example", 403)):
+        headers = {**JSON, "host": "ward7:7860", "origin": origin}
+        assert asyncio.run(ask(guard, "POST", ASKED, headers))[0] == status
+
+
 def test_one_whose_answer_fails_gives_its_place_back():
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise OSError("gone")
 
-    guard = Guard(broken, largest_body=100, most_waiting=1)
+    guard = Guard(broken, largest_body=100, most_waiting=1, local=True)
     for _ in range(3):
         with pytest.raises(OSError, match="gone"):
             asyncio.run(ask(guard, "POST", ASKED, JSON))

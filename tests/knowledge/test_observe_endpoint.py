@@ -119,6 +119,33 @@ def test_a_redirect_is_not_followed(endpoint: Make):
     assert len(server.requests) == 1
 
 
+def test_what_stays_here_goes_by_no_proxy(endpoint: Make, monkeypatch: pytest.MonkeyPatch):
+    with serve(lambda *_: Reply(GOOD)) as proxy, serve(lambda *_: Reply(GOOD)) as server:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        label(endpoint(server), studies(1))
+    assert (len(proxy.requests), len(server.requests)) == (0, 1)
+
+
+def test_who_is_between_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("https_proxy", "http://me:secret@proxy.example:3128")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    found = ObserveByEndpoint(url="https://far.example/v1", model="m").endpoint
+    assert found.where == "far.example, by way of the proxy proxy.example"
+
+
+def test_a_server_that_repeats_a_report_is_not_quoted(endpoint: Make):
+    def echo(number: int, prompt: str) -> Reply:
+        return Reply(status=422, raw=f"bad input: {prompt[-80:]}".encode())
+
+    with serve(echo) as server, pytest.raises(DataError) as error:
+        label(endpoint(server), studies(1))
+    assert "HTTP 422 (what it says repeats what it was asked, and is not shown)" in str(error.value)
+    assert "report number" not in str(error.value)
+
+
 # ---- when it is asked again -----------------------------------------------------------------
 
 

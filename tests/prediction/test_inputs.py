@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from rrgcore.errors import DataError
-from rrgcore.prediction.inputs import Request, TableOptions, find_requests
+from rrgcore.images import read_image
+from rrgcore.prediction.inputs import Request, TableOptions, find_requests, paths_of
 
 
 @pytest.fixture
@@ -175,3 +176,42 @@ def test_one_id_for_two_studies_is_refused(folder: Path) -> None:
 
     with pytest.raises(DataError, match=r"two studies are called 'A': .*a\.png and .*b\.png"):
         find_requests([folder / "one.csv", folder / "two.csv"])
+
+
+# ---- names that nobody would choose ---------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_opened_is_asked_for_so_that_it_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert [each.images[0].name for each in find_requests([tmp_path])] == ["gone.png"]
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    (there / "a.png").touch()
+    (here / "link").symlink_to(there)
+    (there / "back").symlink_to(here)
+    assert [each.id for each in find_requests([here])] == [str(here / "link" / "a.png")]
+
+
+@pytest.mark.parametrize("cell", ["a\\u0000b.png", "x" * 300, "\\ud800.png"])
+def test_a_cell_that_no_file_can_be_called_is_one_study_s_trouble(
+    tmp_path: Path, cell: str
+) -> None:
+    (tmp_path / "t.jsonl").write_text(f'{{"id": "a", "image": "{cell}"}}\n')
+    [request] = find_requests([tmp_path / "t.jsonl"])
+    with pytest.raises(DataError, match="cannot be read"):
+        read_image(request.images[0])
+
+
+def test_a_tilde_is_the_home_only_where_no_file_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    Path("~").mkdir()
+    Path("~/a.png").touch()
+    found = paths_of(["~tilde.png", "~/a.png", "~/b.png"])
+    assert found == [Path("~tilde.png"), Path("~/a.png"), tmp_path / "home" / "b.png"]

@@ -17,13 +17,13 @@ ORIGIN = Origin("runs/a", "r" * 64, "c" * 64, "0.1.0", "2.6", {"kia": "rrg 0.1.0
 def written(id: str, report: str = "the lungs are clear .") -> Written:
     words = tuple((word, 0.5) for word in report.split())
     warnings = (Notice("prior", "says “stable”"),)
-    return Written(id, report, -0.25, words, 0.75, warnings, (f"{id}.png",))
+    return Written(id, report, -0.25, words, 0.75, warnings, (f"{id}.png",), ("0" * 64,))
 
 
 def write(path: Path, *rows: Written, origin: Origin = ORIGIN) -> frozenset[str]:
     with opened(path, origin) as output:
         output.append(rows)
-        return output.done
+        return frozenset(output.rows)
 
 
 @pytest.fixture(params=["out.jsonl", "out.csv"])
@@ -98,6 +98,7 @@ def test_a_json_row_has_everything(tmp_path: Path) -> None:
         "warnings": [{"kind": "prior", "text": "says “stable”"}],
         "words": [["the", 0.5], ["lungs", 0.5], ["are", 0.5], ["clear", 0.5], [".", 0.5]],
         "images": ["a.png"],
+        "sha256": ["0" * 64],
         "provenance": {
             "run": "runs/a",
             "recipe": "r" * 64,

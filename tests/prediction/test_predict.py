@@ -112,6 +112,22 @@ def test_an_image_in_memory_is_reported_as_its_file(run: Run, images: Path) -> N
         predictor.predict_image(b"nothing", id="upload")
 
 
+@pytest.mark.parametrize(
+    ("pixels", "sentence"),
+    [
+        (np.zeros((64, 64), np.uint16), "an array of uint16, 64 × 64; expected uint8"),
+        (np.zeros((64, 64)), "an array of float64, 64 × 64; expected uint8"),
+        (np.zeros((64, 64, 1), np.uint8), "an array of uint8, 64 × 64 × 1; expected uint8"),
+        (np.zeros((3, 3), np.uint8), "is 3 × 3 pixels; expected at least"),
+    ],
+)
+def test_an_array_that_would_be_read_otherwise_than_its_file_is_refused(
+    run: Run, pixels: np.ndarray, sentence: str
+) -> None:
+    with pytest.raises(DataError, match=sentence):
+        run.predictor().predict_image(pixels)
+
+
 def test_several_views_of_a_table_are_one_report_and_said_to_be_more_than_training_had(
     run: Run, images: Path
 ) -> None:

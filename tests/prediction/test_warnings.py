@@ -111,6 +111,7 @@ AGREES = [
     "Increased opacity of the right base compared to the left. The left lung is clear.",
     "right middle lobe atelectasis . left lingular scarring .",
     "no bilateral effusions . small right effusion .",
+    "there is an opacity in the right upper lobe . the opacity in the left base is atelectasis .",
 ]
 
 
