@@ -12,7 +12,7 @@ from typing import Final, final
 
 import numpy as np
 from accelerate import Accelerator
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from rrgcore.chest import View
@@ -39,7 +39,8 @@ READERS: Final = 2
 """Threads that read the files of the next batch while a report is written."""
 
 Grey = UInt8[np.ndarray, "_h _w"]
-Pixels = Grey | UInt8[np.ndarray, "h w c"]
+Array = Shaped[np.ndarray, "..."]
+"""What somebody takes for an image."""
 
 
 @final
@@ -102,9 +103,9 @@ class Predictor:
         for shown in _ahead(at_once):
             yield self._write(shown)
 
-    def predict_image(self, image: bytes | Pixels, *, id: str = "image") -> Written:
-        """Write a report for one image: the bytes of a file of any format that is read, or pixels,
-        grey or RGB. Nothing is written to a disk. Raises DataError for what is no image.
+    def predict_image(self, image: bytes | Array, *, id: str = "image") -> Written:
+        """Write a report for one image: the bytes of a file of any format that is read, or pixels
+        of 8 bits, grey or RGB. Nothing is written to a disk. Raises DataError for what is no image.
         """
         views: tuple[View, ...] = ("unknown",)
         request = Request(id, (Path(id),), views)
@@ -240,7 +241,7 @@ def _ahead(batches: Sequence[Sequence[Request]]) -> Iterator[list[Shown]]:
                 job.cancel()
 
 
-def _grey(image: bytes | Pixels, name: str) -> Grey:
+def _grey(image: bytes | Array, name: str) -> Grey:
     if isinstance(image, bytes):
         return decode_image(image, name=name)
     shape = image.shape
