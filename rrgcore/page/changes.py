@@ -1,6 +1,6 @@
 """What a run's recipe says otherwise than the one it was made of, and who said so."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +49,18 @@ class History:
     steps: Sequence[Changes]
     unknown: str = ""
     """Why it cannot be told, or not wholly."""
+
+    def written(self, how: Callable[[str], str]) -> "History":
+        """Return it with every value written in another way."""
+        steps = [
+            Changes(
+                step.base,
+                how(step.of),
+                [Change(c.address, how(c.before), how(c.now), how(c.by)) for c in step.changes],
+            )
+            for step in self.steps
+        ]
+        return History(steps, how(self.unknown))
 
 
 @final

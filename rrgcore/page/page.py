@@ -22,6 +22,7 @@ from rrgcore.page.render import render
 from rrgcore.page.scores import baselines, observations, probes, protocols
 from rrgcore.page.studies import browse, within
 from rrgcore.plan import Plan
+from rrgcore.portable import Portable
 from rrgcore.registry import Registry
 from rrgcore.settings import Split
 from rrgcore.studies import Studies
@@ -66,12 +67,13 @@ def write_page(
 ) -> PageFile:
     """Write a run as one HTML file, with at most so many studies of a split.
 
+    Paths of this machine are written as in an export: whoever gets the page does not need them.
     What the run lacks (scores, while it is not finished), and what is no longer at hand (its data,
     a plugin), is left out of the page, which says why. Raises RunError for a file of the run that
     is damaged.
     """
     scores = folder.path / of_split(SCORES, split)
-    record = folder.record
+    record, portable = folder.record, Portable()
     checked, notes = _checked(plan)
     lines = read_lines(folder, split) if most else []
     browser = None
@@ -91,7 +93,8 @@ def write_page(
         training = read_training(folder.metrics(), select=select)
     with _reading(folder.path / RUN):
         origin = Origin.of(record)
-        facts = {"state": record["state"], "facts": told(record), "parts": parts(record)}
+        shown = portable.record(record)
+        facts = {"state": record["state"], "facts": told(shown), "parts": parts(shown)}
     with _reading(folder.path / TIMING):
         took = timing(folder)
     with _reading(scores):
@@ -104,7 +107,7 @@ def write_page(
             "version": __version__,
             "split": split,
             "about": _about(checked),
-            "origin": origin,
+            "origin": Origin.of(shown),
             **facts,
             **scored,
             "timing": took,
@@ -112,9 +115,11 @@ def write_page(
             "curves": curve_charts(training),
             "browser": browser,
             "withheld": not most,
-            "notes": notes,
-            "history": past,
-            "recipe": _marked(folder, checked, past),
+            "notes": [portable.text(note) for note in notes],
+            "history": past.written(portable.text),
+            "recipe": [
+                (portable.text(line), changed) for line, changed in _marked(folder, checked, past)
+            ],
         },
     )
     write_text(out, text)

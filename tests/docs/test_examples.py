@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
@@ -63,6 +64,7 @@ def desk(
     r2gen_writer(folder / "my_data")
     (folder / "images").mkdir()
     Image.fromarray(np.full((40, 30), 90, np.uint8)).save(folder / "images" / "chest.png")
+    shutil.copytree(folder / "images", folder / "unseen" / "images")
     (folder / "images" / "studies.csv").write_text("id,image\nA,chest.png\n")
     write_openi(folder / "openi")
     write_mimic(folder / "mimic")

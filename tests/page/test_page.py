@@ -108,6 +108,17 @@ def test_without_studies_no_report_is_in_the_page(run: Run) -> None:
     assert run.scores["about baselines"]["best constant report"].partition(": ")[2] not in text
 
 
+def test_paths_of_this_machine_are_not_in_the_page(run: Run) -> None:
+    told = ["data.root=/home/me/films", "seed=3"]
+    rewrite(run, "run.json", lambda record: {**record, "overrides": told})
+    recipe = run.path / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "# of /home/me/films/readme.txt\n")
+    text = text_of(run)
+    assert "/home/me" not in text
+    assert "data.root=./films" in text
+    assert "# of ./readme.txt" in text
+
+
 def test_without_images_the_reports_are_still_compared(run: Run) -> None:
     written = run.page(images=False)
     assert (written.shown, written.with_images, written.with_attention) == (4, 0, 0)
