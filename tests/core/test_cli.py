@@ -5,6 +5,7 @@ One clear paragraph a problem on standard error, exit status 2, no traceback, no
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -583,20 +584,22 @@ def test_python_m_rrgcore_is_rrg(tmp_path: Path) -> None:
     assert said.stdout.startswith("rrg ")
 
 
-def test_two_processes_train_together_and_one_writes(tmp_path: Path, finished: Run) -> None:
-    def by_two(*arguments: str) -> str:
-        command = [
-            sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
-            "-m", "rrgcore", *arguments,
-        ]  # fmt: skip
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        said = subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, timeout=300, env=environment
-        )
-        assert said.returncode == 0, said.stderr
-        return said.stdout
+def by_two(folder: Path, *arguments: str) -> str:
+    """Run a command in two processes; return what they printed."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
+        "-m", "rrgcore", *arguments,
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    said = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, timeout=300, env=environment
+    )
+    assert said.returncode == 0, said.stderr
+    return said.stdout
 
-    assert by_two("run", str(TINY), "--out", "run").count("run folder:") == 1
+
+def test_two_processes_train_together_and_one_writes(tmp_path: Path, finished: Run) -> None:
+    assert by_two(tmp_path, "run", str(TINY), "--out", "run").count("run folder:") == 1
     alone, together = (
         [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
         for path in (finished.path, tmp_path / "run")
@@ -608,8 +611,13 @@ def test_two_processes_train_together_and_one_writes(tmp_path: Path, finished: R
     ]
     assert predicted[0] == predicted[1]
 
-    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
-    again = json.loads(by_two("evaluate", "run", "--protocol", "clinical", "--json"))
+
+@pytest.mark.slow  # tests/distributed has the scores of two processes, this the command
+def test_two_processes_evaluate_together(tmp_path: Path, finished: Run) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run)
+    scores = json.loads((run / "scores.json").read_text())
+    again = json.loads(by_two(tmp_path, "evaluate", "run", "--protocol", "clinical", "--json"))
     assert again["protocols"]["coco"] == scores["protocols"]["coco"]
     assert again["protocols"].keys() == {"coco", "clinical"}
-    assert again == json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert again == json.loads((run / "scores.json").read_text())

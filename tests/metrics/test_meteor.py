@@ -61,6 +61,7 @@ in order to for compared to relative to approximately about a lot of many becaus
 
 
 @needs_java
+@pytest.mark.slow  # the other tests hold the same tool to the digit with fewer words
 def test_varied_texts_score_as_by_the_tool_which_reads_all_paraphrases() -> None:
     rng = np.random.default_rng(0)
 
