@@ -152,6 +152,8 @@ class StageSettings:
     """Whether the schedule goes on where the stage before ended it, since this one names none."""
     evaluate_every: int = 1
     """Epochs between validations; the last epoch is always validated."""
+    tested: bool = True
+    """Whether the run may be tested with its best checkpoint; not where it trains for others."""
     patience: int | None = None
     """Stop after so many validations without a better score."""
     save_every: int | None = None

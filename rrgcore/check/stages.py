@@ -9,7 +9,7 @@ from rrgcore.check.torch_classes import optimizer_of, schedule_of
 from rrgcore.errors import did_you_mean
 from rrgcore.settings import StageSettings
 
-OF_ONE_STAGE = ("epochs", "steps", "only", "start_from", "warmup", "freeze")
+OF_ONE_STAGE = ("epochs", "steps", "only", "start_from", "warmup", "freeze", "tested")
 """What a stage does not continue from the one before."""
 
 
@@ -45,6 +45,11 @@ def stages_of(reader: Reader, value: Any, weights: Mapping[str, float]) -> dict[
         reader.problem("stages", "there is nothing to run: name at least one stage")
     for name, stage in found.items():
         _refuse_idle(reader, name, stage, weights)
+    if found and not any(stage.tested for stage in found.values()):
+        reader.problem(
+            "stages",
+            "no stage is `tested`, and the run could be tested with no checkpoint: leave one so",
+        )
     precisions = {stage.precision for stage in found.values()}
     if len(precisions) > 1:
         reader.problem(

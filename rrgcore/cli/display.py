@@ -122,7 +122,7 @@ class Display(Watcher):
         """Show a validation in one line."""
         figures = _in_a_line(scores)
         image = f" · {self._stage.image}" if self._stage and self._stage.image else ""
-        self.note(f"{title}: {figures}{'  (best so far)' if best else ''}{image}")
+        self.note(f"{title}: {figures}{'  (best of this stage)' if best else ''}{image}")
 
     def track(self, items: Iterable[T], title: str, total: int) -> Iterator[T]:
         """Show a second bar."""

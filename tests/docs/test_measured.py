@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
-from rrgcore.ablation.average import average_change
+from rrgcore.ablation.average import NLG, average_change
 
 from .pages import DOCS
 
-TABLES = {"cmeaa": "cmeaa_table2"}
-AVERAGED = {"cmeaa": ("coco.BLEU-1", "coco.BLEU-4", "coco.ROUGE-L")}
+TABLES = {"cmeaa": "cmeaa_table2", "kia": "kia_table3"}
+AVERAGED = {
+    "cmeaa": ("coco.BLEU-1", "coco.BLEU-4", "coco.ROUGE-L"),
+    "kia": tuple(f"coco.{name}" for name in NLG),
+}
 
 
 @pytest.fixture(params=TABLES)
