@@ -4,6 +4,7 @@ for.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, cast, final
 
 from accelerate import Accelerator
@@ -80,6 +81,7 @@ def assess(
     Leaves the best checkpoint's weights in the model.
     """
     load_checkpoint(folder.best, model)
+    studies.knowledge.ask(partial(on_main, accelerator))
     loader = studies.loader(
         model,
         split,
@@ -208,7 +210,7 @@ def _probe(
                 "device": accelerator.device,
             }
             kept: dict[str, Any] = {}
-            with at_hand(model):
+            with at_hand(model), accelerator.autocast():
                 if isinstance(objective, Reconstructs):
                     kept |= reconstruction(model, name, loader, **common)
                 if isinstance(objective, Embeds):

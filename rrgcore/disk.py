@@ -135,15 +135,19 @@ def put_in_place(file: Path, target: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Have everything below a folder written to the disk; links are not followed."""
+    """Have everything below a folder written to the disk; links are not followed. Raises WriteError
+    with the file that the disk refuses: a device may fail only now.
+    """
     found = list(os.walk(folder, topdown=False))
     if sum(len(files) for _, _, files in found) > MANY and hasattr(os, "sync"):
         os.sync()
     for parent, _, files in found:
         for name in files:
             if not (path := Path(parent, name)).is_symlink():
-                sync_file(path)
-        sync_folder(Path(parent))
+                with writing(path):
+                    sync_file(path)
+        with writing(Path(parent)):
+            sync_folder(Path(parent))
 
 
 def sync_file(path: Path) -> None:

@@ -85,8 +85,11 @@ def steps(
         batches = loader.epoch(epoch, skip=skip)
         index = skip
         while group := list(islice(batches, stage.accumulate)):
+            if len(group) == 1:  # several would take the memory of all of them
+                group = [group[0].to(accelerator.device)]
             done: list[Losses] = []
-            counts = [inner.counts(batch, weights) for batch in group]
+            # an objective may ask the other processes, which are reached from the device alone
+            counts = [inner.counts(batch.to(accelerator.device), weights) for batch in group]
             for batch, shares in zip(group, _shares(counts, accelerator), strict=True):
                 index += 1
                 # dropout depends on where training stands, not on what came before: resuming is

@@ -1,19 +1,27 @@
 """What a user is told: problems with an address, a line and the nearest thing that exists."""
 
+import copyreg
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import indent
-from typing import final
+from typing import Any, final
 
 
 class UserError(Exception):
     """Something the user can mend; commands print it without a traceback and exit with 2."""
 
+    of_all_processes = False
+    """Whether all processes of a run raise it together, so that one of them need tell it."""
+
     def __str__(self) -> str:
         return printable(super().__str__())
+
+    def __reduce__(self) -> Any:
+        """Go to another process as it is: a class may be made of other things than its text."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 @final

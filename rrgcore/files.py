@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
+from uuid import uuid4
 
 from rrgcore.disk import make_folder, moved, put_in_place, refusal, sync_folder, sync_tree, writing
 from rrgcore.errors import RunError
@@ -32,10 +33,11 @@ def written_whole(folder: Path) -> Iterator[Path]:
             beside.rmdir()
             return
         sync_tree(beside)
-        if folder.exists():
-            folder.rename(_replaced(folder))
-        beside.rename(folder)
-        sync_folder(folder.parent)
+        with writing(folder):
+            if folder.exists():
+                folder.rename(_replaced(folder))
+            beside.rename(folder)
+            sync_folder(folder.parent)
         _remove(_replaced(folder))
     except BaseException as error:
         refused = refusal(error, folder)
@@ -65,8 +67,13 @@ def tidy(folder: Path) -> None:
         _remove(beside)
 
 
-def _writing(path: Path) -> Path:
-    return path.with_name(f".{path.name}{WRITING}")
+def is_unfinished(name: str, target: str) -> bool:
+    """Whether a name is that of a file which was to be called `target` when it is whole."""
+    return name.startswith(f".{target}.") and name.endswith(WRITING)
+
+
+def _writing(path: Path, *mark: str) -> Path:
+    return path.with_name(f".{'.'.join((path.name, *mark))}{WRITING}")
 
 
 def _replaced(folder: Path) -> Path:
@@ -93,7 +100,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all; raises WriteError."""
-    beside = _writing(path)
+    # of its own: two that write one file at the same time shall not write into each other's
+    beside = _writing(path, uuid4().hex[:8])
     with writing(path, needed=len(data)):
         if path.parent.match(f".*{WRITING}"):  # which will itself be whole, and on the disk
             path.write_bytes(data)
@@ -174,14 +182,16 @@ def _end_of_lines(path: Path, count: int | None = None) -> int:
 # ---- one at a time --------------------------------------------------------------------------
 
 
-def lock_file(file: IO[str]) -> bool:
-    """Lock a file until it is closed; the system lets go of it when a process dies."""
+def lock_file(file: IO[Any], *, shared: bool = False) -> bool:
+    """Lock a file until it is closed; the system lets go of it when a process dies. What is
+    `shared` may be so by several, and only keeps others from having it alone.
+    """
     try:
         import fcntl  # not on Windows
     except ImportError:
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks

@@ -5,10 +5,12 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from math import isfinite
 from pathlib import Path
 from typing import IO, Any, Literal, final, get_args
@@ -19,6 +21,7 @@ from rrgcore.errors import DataError, RunError, UserError, WriteError
 from rrgcore.files import (
     append_line,
     cut_lines,
+    is_unfinished,
     lock_file,
     read_json,
     tidy,
@@ -39,6 +42,12 @@ INDIFFERENT = ("workers", "cache")
 """Keys of `data` that a run may go on with otherwise."""
 NONFINITE = "nonfinite"
 """Where batches are that stopped the run."""
+UNFOLLOWED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""A lock may be a stranger's: a link is not followed, and a pipe not waited for."""
+LOOKS = 10
+"""Times that a folder is tried to be held: whoever looks whether it is in use holds it a moment."""
+BETWEEN = 0.03
+"""Seconds between two of them."""
 PACKAGES = ("rrg", "torch", "torchvision", "transformers", "timm", "accelerate", "safetensors")
 
 
@@ -56,7 +65,12 @@ class RunFolder:
     def create(
         cls, path: Path, recipe: Recipe, values: Mapping[str, Any], facts: Mapping[str, Any]
     ) -> "RunFolder":
-        """Make a folder for a new run; `values` is the recipe with its defaults filled in."""
+        """Make a folder for a new run; `values` is the recipe with its defaults filled in. Raises
+        RunError where a run is already.
+        """
+        for name in (RUN, CHECKPOINTS):
+            if (path / name).exists():
+                raise RunError(f"{path} holds a run already: {name} is there")
         make_folder(path)
         write_text(path / RECIPE, dump_recipe(values))
         record = {
@@ -112,41 +126,64 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from writing here; raises RunError where one does already."""
+        """Keep other processes from writing here; raises RunError where one does already.
+
+        The folder is made if need be, and where nothing is written into it, it is taken away again.
+        """
         if not self.writes:
             yield
             return
-        with self._locked():
-            try:
-                yield
-            finally:
-                (self.path / LOCK).unlink(missing_ok=True)
+        made = [each for each in (self.path, *self.path.parents) if not each.exists()]
+        try:
+            with self._locked() as file:
+                try:
+                    yield
+                finally:
+                    if self._is_lock(file):  # else it is another's, who made the folder anew
+                        (self.path / LOCK).unlink(missing_ok=True)
+        finally:
+            for each in made:
+                with suppress(OSError):
+                    each.rmdir()  # where something is in it, it stays
 
-    def _locked(self) -> IO[str]:
+    def _locked(self) -> IO[bytes]:
         """Return the locked file by which the folder, made if need be, is held."""
         path = self.path / LOCK
         try:
-            make_folder(self.path)
-            while True:
-                file = path.open("w")
-                if not lock_file(file):
+            for look in range(LOOKS):
+                time.sleep(BETWEEN if look else 0)
+                with suppress(FileNotFoundError):  # who held the folder has taken it away just now
+                    make_folder(self.path)
+                    file = _opened(path, os.O_RDWR | os.O_CREAT)
+                    # or the lock alone, between our opening and our locking it
+                    if lock_file(file) and self._is_lock(file):
+                        return file
                     file.close()
-                    raise RunError(f"{self.path} is in use: another rrg is running in it")
-                # whoever had it may have taken it away between our opening and our locking it
-                if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                    return file
-                file.close()
         except OSError as error:
-            raise refusal(error, path) or unwritable(self.path, error) from error
+            if path.is_symlink():
+                raise RunError(f"{path} is a link, and a run's lock is none: remove it") from error
+            why = RunError(f"{self.path} cannot be written ({error})")
+            raise refusal(error, path) or why from error
+        raise RunError(f"{self.path} is in use: another rrg is running in it")
+
+    def _is_lock(self, file: IO[bytes]) -> bool:
+        """Whether an open file is the one that is there."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(file.fileno()), (self.path / LOCK).lstat())
+        return False
 
     @property
     def in_use(self) -> bool:
-        """Whether a process is running in it."""
-        path = self.path / LOCK
-        if not path.is_file():
+        """Whether a process is running in it, as far as may be seen: another user's lock that
+        cannot be looked at is taken for one.
+        """
+        try:
+            with _opened(self.path / LOCK, os.O_RDONLY) as file:
+                return not lock_file(file, shared=True)
+        except FileNotFoundError:
             return False
-        with path.open("w") as file:
-            return not lock_file(file)
+        except OSError:
+            return True
 
     def update(self, **facts: Any) -> None:
         """Add to run.json."""
@@ -160,11 +197,12 @@ class RunFolder:
 
     def is_beginning_of(self, values: Mapping[str, Any]) -> bool:
         """Whether a run of this recipe was killed in here while it made the folder, and nothing
-        else is in it.
+        else is in it; raises RunError for a link in it that leads out of it.
         """
-        there = {path.name for path in self.path.iterdir()}
-        own = {RECIPE, LOCK, f".{RECIPE}.writing", f".{RUN}.writing"}
-        return there <= own and (RECIPE not in there or self.is_of(values))
+        check_links(self.path)
+        there = {path.name for path in self.path.iterdir()} - {LOCK}
+        unfinished = {n for n in there if is_unfinished(n, RECIPE) or is_unfinished(n, RUN)}
+        return there - unfinished <= {RECIPE} and (RECIPE not in there or self.is_of(values))
 
     def is_of(self, values: Mapping[str, Any]) -> bool:
         """Whether this run is of the very same resolved recipe, but for what changes no result."""
@@ -174,7 +212,7 @@ class RunFolder:
         if path.read_text(encoding="utf-8", errors="replace") == dump_recipe(values):
             return True
         try:
-            own = load_recipe(path).values
+            own = load_recipe(path, alone=True).values
         except UserError:
             return False
         return self.decide_alike(own, values)
@@ -272,16 +310,13 @@ class RunFolder:
             if (self.path / RUN).is_file():
                 self.update(state="stopped")
 
-    def remove_unless_trained(self, *, parents: bool) -> None:
+    def remove_unless_trained(self) -> None:
         """Take away what a run wrote that failed before its first checkpoint, unless it left a
-        batch to be looked at; `parents` too if empty.
+        batch to be looked at.
         """
         kept = any((self.path / name).exists() for name in (CHECKPOINTS, NONFINITE))
         if self.writes and not kept:
             shutil.rmtree(self.path)
-            for parent in list(self.path.parents)[:2]:
-                if parents and not any(parent.iterdir()):
-                    parent.rmdir()
 
     def metrics(self) -> list[dict[str, Any]]:
         """Read metrics.jsonl; raises RunError naming the line that is damaged."""
@@ -362,23 +397,26 @@ def check_writable(path: Path) -> None:
     if not existing.is_dir():
         raise RunError(f"{path} cannot be a run folder: {existing} is a file")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise unwritable(path, f"{existing} is not writable")
+        raise RunError(
+            f"{path} cannot be written ({existing} is not writable); name another folder with --out"
+        )
 
 
-def unwritable(path: Path, why: object) -> RunError:
-    """Say that a run folder cannot be written."""
-    return RunError(f"{path} cannot be written ({why}); name another folder with --out")
-
-
-def new_folder(root: Path, recipe: Recipe) -> Path:
-    """Name a folder for a run that starts now: runs/<recipe>/<when>, the variants in the name."""
+def new_folders(root: Path, recipe: Recipe) -> Iterator[Path]:
+    """Name folders for a run that starts now, none of which was there: runs/<recipe>/<when>, the
+    variants in the name. Of runs that start at the same time the first takes the first name.
+    """
     name = "-".join((recipe.name, *recipe.variants))
     stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    path, count = root / name / stem, 1
-    while path.exists():
-        count += 1
-        path = root / name / f"{stem}_{count}"
-    return path
+    for number in count(1):
+        path = root / name / (stem if number == 1 else f"{stem}_{number}")
+        if not path.exists():
+            yield path
+
+
+def _opened(path: Path, flags: int) -> IO[bytes]:
+    """Open a lock, and leave what is in it as it is."""
+    return open(os.open(path, flags | UNFOLLOWED, 0o666), "rb", buffering=0)
 
 
 def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,6 +77,13 @@ class Interrupts:
         finally:
             self._open = False
 
+    def share(self, number: int) -> None:
+        """Take a signal that one of several processes heard, 0 if none did, as heard here and now:
+        what a launcher passes on when that process ends is no second one.
+        """
+        if number:
+            self.heard, self._when = number, time.monotonic()
+
     def check(self) -> None:
         """Raise Stopped, a KeyboardInterrupt, if somebody asked for it."""
         if self.asked:

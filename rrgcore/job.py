@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -26,6 +27,7 @@ from rrgcore.interrupts import Interrupts
 from rrgcore.launched import check_launched
 from rrgcore.manifest import Manifest, rules_in
 from rrgcore.plan import Plan
+from rrgcore.processes import on_main
 from rrgcore.resolve import resolved, weigh
 from rrgcore.scoring import Metric, Pair
 from rrgcore.scoring.cautions import MARK, ORACLE
@@ -100,6 +102,7 @@ class Job:
         """Return what run.json records of it."""
         return {
             "seed": self.plan.seed,
+            "processes": self.accelerator.num_processes,
             "data": self.studies.facts(),
             "studies": {role: len(self.studies[role]) for role in ROLES},
             "parameters": {
@@ -130,15 +133,19 @@ class Job:
 
         The main process learns and the others load.
         """
-        self.studies.knowledge.keep_in(folder.artefacts, writes=folder.writes)
-        if folder.writes:
+        knowledge = self.studies.knowledge
+        knowledge.keep_in(folder.artefacts, writes=folder.writes)
+        knowledge.ask(partial(on_main, self.accelerator))
+
+        def learn() -> None:
             keep_given([*self.built, *self.studies.annotating], folder.given)
             if folder.training is None:  # one that goes on no longer knows what it started from
                 folder.write_training(
                     self.studies.provenance(component for _, component in self.built)
                 )
             self.studies.learn(self.model)
-        self.accelerator.wait_for_everyone()
+
+        on_main(self.accelerator, learn)
         self.studies.learn(self.model)
 
     def run(self, folder: RunFolder, interrupts: Interrupts) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, cast, final
+from typing import Any, TypeVar, cast, final
 
 from rrgcore.annotations import Annotation
 from rrgcore.errors import DataError, RunError
@@ -25,6 +25,13 @@ from rrgcore.json_text import parse_json
 from rrgcore.provenance import LEARNED, Artefact, Provenance
 from rrgcore.study import Study
 from rrgcore.supply import Annotator, Dataset, artefacts_of, learns
+
+T = TypeVar("T")
+
+
+def alone(make: Callable[[], T]) -> T:
+    """Do something where no other process wants the outcome."""
+    return make()
 
 
 @final
@@ -51,12 +58,19 @@ class Knowledge:
         self._fitted: set[type] = set()
         self._folder: Path | None = None
         self._writes = False
+        self._once: Callable[[Callable[[], Any]], Any] = alone
 
     def keep_in(self, folder: Path, *, writes: bool) -> None:
         """Load what was learned from a run's folder of artefacts. What is not there is learned and
         saved by whoever `writes`; others get a RunError.
         """
         self._folder, self._writes = folder, writes
+
+    def ask(self, once: Callable[[Callable[[], Any]], Any]) -> None:
+        """Have annotators whose answers are kept asked by one of several processes: `once` does
+        something there, and gives its outcome or its failure to all. All have to come to it.
+        """
+        self._once = once
 
     def learn(self, kinds: Iterable[type]) -> None:
         """Let the annotators of these kinds learn, after those whose work they read."""
@@ -194,20 +208,40 @@ class Knowledge:
         return replace(study, report=None, annotations=allowed)
 
     def _annotate(self, role: str, annotator: Annotator, studies: Sequence[Study]) -> list[Any]:
-        """Ask an annotator, or read what it answered when the run was here before."""
+        """Ask an annotator, or read what it answered when the run was here before.
+
+        Of several processes one asks and writes, and the others read it then; what is not written
+        they are sent. What costs nothing to make again each makes for itself.
+        """
         if self._folder is None or not annotator.kept:
             return list_annotations(annotator, studies)
         kind = cast(type[Annotation], annotator.writes)
         path = self._folder / slug_of(kind) / f"{role}.jsonl"
-        if path.is_file():
-            answers = _answers(path)
-            if list(answers) == [study.id for study in studies]:
-                return [kind.from_json(value) for value in answers.values()]
-        made = list_annotations(annotator, studies)
-        if self._writes and len(made) == len(studies) and None not in made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, "".join(map(_line, studies, made)))
-        return made
+        here: list[list[Any]] = []
+
+        def asked() -> list[Any] | None:
+            """Return what nobody can read."""
+            made = _read(path, kind, studies)
+            written = made is not None
+            if made is None:
+                made = list_annotations(annotator, studies)
+                if self._writes and len(made) == len(studies) and None not in made:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_text(path, "".join(map(_line, studies, made)))
+                    written = True
+            here.append(made)
+            return None if written else made
+
+        sent = self._once(asked)
+        if here:
+            return here[0]
+        found = _read(path, kind, studies) if sent is None else sent
+        if found is None:
+            raise RunError(
+                f"{path} was written by the main process and is not seen by this one: the run "
+                "folder must be on a file system that all machines share"
+            )
+        return cast(list[Any], found)
 
 
 def find_leaks(
@@ -253,6 +287,14 @@ def leak(artefact: Artefact, held_out: Sequence[Study]) -> str | None:
 def _line(study: Study, value: Annotation) -> str:
     entry = {"id": study.id, "value": value.to_json()}
     return json.dumps({**entry, "sum": _sum(entry)}, ensure_ascii=False) + "\n"
+
+
+def _read(path: Path, kind: Any, studies: Sequence[Study]) -> list[Any] | None:
+    """Return what was said of these studies, or None where that was of others, or of nobody."""
+    answers = _answers(path) if path.is_file() else {}
+    if list(answers) != [study.id for study in studies]:
+        return None
+    return [kind.from_json(value) for value in answers.values()]
 
 
 def _answers(path: Path) -> dict[str, Any]:

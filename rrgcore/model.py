@@ -10,6 +10,7 @@ from torch import nn
 from rrgcore.checkpoint import LeftOut
 from rrgcore.features import Features, Parts
 from rrgcore.interfaces import AlignmentObjective
+from rrgcore.settings import StageSettings
 from rrgcore.types import Batch, Generated, Generation, Losses
 
 ALONE: Mapping[str, float] = MappingProxyType({})
@@ -77,6 +78,14 @@ class ReportModel(nn.Module):
         for name, weight in weights.items():
             if weight:
                 cast(AlignmentObjective, self.objectives[name]).after_step()
+
+
+def freeze_for(model: ReportModel, stage: StageSettings, trainable: set[str]) -> None:
+    """Let a stage train what the recipe trains, but for what the stage freezes."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trainable)
+    for part in stage.freeze:
+        model.part(part).requires_grad_(False)
 
 
 def part_of(parts: Parts, objectives: Mapping[str, nn.Module], name: str) -> nn.Module:

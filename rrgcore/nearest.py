@@ -9,6 +9,7 @@ from rrgcore.data import Loader
 from rrgcore.features import Features
 from rrgcore.interfaces import Embeds
 from rrgcore.model import ReportModel
+from rrgcore.precision import full_precision
 from rrgcore.types import Tokens, pad_sequences
 from rrgcore.watch import Watcher
 
@@ -43,16 +44,18 @@ def nearest_reports(
     keys = []
     batches = [reports[at : at + BATCH] for at in range(0, len(reports), BATCH)]
     for some in watcher.track(batches, "embedding training reports", len(batches)):
-        rows = [encoder.tokenizer.encode(report, max_tokens=max_tokens) for report in some]
+        ids = [encoder.tokenizer.encode(report, max_tokens=max_tokens) for report in some]
         tokens = Tokens(
-            pad_sequences(rows, encoder.tokenizer.pad_id),
-            pad_sequences([[1] * len(row) for row in rows], 0).bool(),
+            pad_sequences(ids, encoder.tokenizer.pad_id),
+            pad_sequences([[1] * len(row) for row in ids], 0).bool(),
         )
         text = encoder.encode_text(Tokens(tokens.ids.to(device), tokens.mask.to(device)))
-        keys.append(objective.embed_text(text))
+        keys.append(full_precision(objective.embed_text(text)))
     index = torch.cat(keys)
     found = []
     for batch in watcher.track(loader.epoch(), "looking for the nearest reports", len(loader)):
         image = objective.embed_image(Features(model.parts, batch.to(device)).image)
-        found += [raw_of[reports[int(row)]] for row in (image @ index.mT).argmax(dim=1)]
+        with torch.autocast(index.device.type, enabled=False):  # in half, near ones are equal
+            rows = (full_precision(image) @ index.mT).argmax(dim=1)
+        found += [raw_of[reports[int(row)]] for row in rows]
     return found

@@ -78,6 +78,11 @@ class Schedule:
         if not self._by_step:
             self._advance()
 
+    def go_to(self, steps: int, epochs: int) -> None:
+        """Stand where so many steps and whole epochs of training would have led from here."""
+        self._advance(steps if self._by_step else epochs)
+        self._steps = steps
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain values."""
         plain = {
@@ -110,11 +115,12 @@ class Schedule:
         for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
-    def _advance(self) -> None:
+    def _advance(self, times: int = 1) -> None:
         with warnings.catch_warnings():
             # a first step that float16 skipped counts too, and torch suspects the order of calls
             warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
-            self._scheduler.step()
+            for _ in range(times):
+                self._scheduler.step()
 
     def _rates(self) -> Iterator[tuple[dict[str, Any], float]]:
         # asked for anew: an optimizer that loads a state replaces its groups

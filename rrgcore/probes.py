@@ -4,7 +4,7 @@ other modality.
 Everything is asked through capabilities, so a stranger's objective that offers one is measured too.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from rrgcore.data import Loader, study_rng
 from rrgcore.features import Features
 from rrgcore.interfaces import Reconstructs
 from rrgcore.model import ReportModel
+from rrgcore.precision import full_precision
 from rrgcore.scoring.significance import Interval
 from rrgcore.study import Study
 from rrgcore.types import Batch, Tokens
@@ -23,13 +24,23 @@ from rrgcore.watch import Watcher
 
 
 @torch.no_grad()
-def image_gap(model: ReportModel, batch: Batch, other: Batch) -> float:
-    """Return by how much the report loss rises from a batch to the same with images exchanged."""
+def image_gap(
+    model: ReportModel,
+    pairs: Iterable[tuple[Batch, Batch]],
+    device: torch.device | str = "cpu",
+) -> float:
+    """Return by how much the report loss of a token rises from batches to the same with images
+    exchanged.
+    """
     training = model.training
     model.eval()
-    losses = [Features(model.parts, seen).decoded.loss for seen in (batch, other)]
+    rise, tokens = 0.0, 0
+    for pair in pairs:
+        own, other = (Features(model.parts, batch.to(device)).decoded for batch in pair)
+        rise += float(other.loss - own.loss) * int(own.count)
+        tokens += int(own.count)
     model.train(training)
-    return float(losses[1] - losses[0])
+    return rise / tokens
 
 
 def exchange_images(studies: Sequence[Study], seed: int) -> list[Study]:
@@ -129,7 +140,12 @@ def _interval(value: float, draws: Sequence[float]) -> Interval:
 
 
 def _concatenate(results: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {key: torch.cat([result[key].cpu() for result in results]) for key in results[0]}
+    return {key: torch.cat([_whole(result[key]) for result in results]) for key in results[0]}
+
+
+def _whole(values: Tensor) -> Tensor:
+    """Return values as numpy takes them, which knows no half precision of torch's."""
+    return full_precision(values.cpu()) if values.is_floating_point() else values.cpu()
 
 
 def _balanced(result: Mapping[str, Tensor], rows: np.ndarray) -> float:

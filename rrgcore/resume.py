@@ -1,4 +1,6 @@
-"""Whether a run that was begun can go on: with the same data, and with which packages."""
+"""Whether a run that was begun can go on: with the same data and as many processes, and with which
+packages.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,15 +14,32 @@ VERSIONS = ("packages", "plugins")
 
 
 def check_same_data(folder: RunFolder, facts: Mapping[str, Any]) -> None:
-    """Raise RunError where the data are not those that the run was begun with.
+    """Raise RunError where the data are not those that the run was begun with, or the processes
+    among which they are dealt out are not as many.
 
     `facts` are what run.json would say of a run that began now.
     """
+    _check_processes(folder, facts["processes"])
     if changes := _changes(folder, facts, DATA):
         raise RunError(
             f"{folder.path} was begun with other data: {changes}. Put them back as they were to go "
             "on with it, or start afresh: --new without --out, or --out with another folder"
         )
+
+
+def _check_processes(folder: RunFolder, now: int) -> None:
+    before = folder.record.get("processes")
+    if before is None or before == now:  # a run of an earlier version does not say
+        return
+    were, are = (f"{n} process{'es' * (n != 1)}" for n in (before, now))
+    how = f"by `accelerate launch --num_processes {before} …`"
+    if before == 1:
+        how = "without `accelerate launch`"
+    raise RunError(
+        f"{folder.path} was begun with {were} and cannot go on with {are}: of what is left of an "
+        f"epoch some studies would be met twice and others never. Go on with it {how}, or start "
+        "afresh: --new without --out, or --out with another folder"
+    )
 
 
 def changed_versions(folder: RunFolder, facts: Mapping[str, Any]) -> str | None:

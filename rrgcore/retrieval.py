@@ -13,6 +13,7 @@ from rrgcore.data import Loader
 from rrgcore.features import Features
 from rrgcore.interfaces import Embeds, Matches
 from rrgcore.model import ReportModel
+from rrgcore.precision import full_precision
 from rrgcore.types import Encoded, Tokens
 from rrgcore.watch import Watcher
 
@@ -84,14 +85,15 @@ class _Embedding:
         self._texts: list[Tensor] = []
 
     def take(self, features: Features) -> None:
-        self._images.extend(self.objective.embed_image(features.image))
-        self._texts.extend(self.objective.embed_text(features.text))
+        self._images.extend(full_precision(self.objective.embed_image(features.image)))
+        self._texts.extend(full_precision(self.objective.embed_text(features.text)))
 
     def rank(self, group: Int[np.ndarray, " g"]) -> Int[np.ndarray, "g g"]:
         """Return, for each image of a group, the group's reports, the nearest first."""
         images = torch.stack([self._images[row] for row in group])
         texts = torch.stack([self._texts[row] for row in group])
-        order = (images @ texts.mT).argsort(dim=1, descending=True)
+        with torch.autocast(images.device.type, enabled=False):  # in half, near ones are equal
+            order = (images @ texts.mT).argsort(dim=1, descending=True)
         ranked: Int[np.ndarray, "g g"] = group[order.cpu().numpy()]
         return ranked
 

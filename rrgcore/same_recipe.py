@@ -31,7 +31,7 @@ def recipe_changes(run: Path, values: Mapping[str, Any], registry: Registry) -> 
     """Say which addresses of a run's recipe are not as in the resolved recipe `values`."""
     if not (run / RECIPE).is_file():
         return f"it has no {RECIPE}"
-    own = _of_today(run, registry) or load_recipe(run / RECIPE).values
+    own = _of_today(run, registry) or load_recipe(run / RECIPE, alone=True).values
     found = list(_apart(own, values, ""))
     more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
     return "; ".join(found[:MOST]) + more
@@ -48,18 +48,19 @@ def unfinished(
     name = "-".join((recipe.name, *recipe.variants))
     for path in sorted((root / name).glob("*/"), reverse=True):
         folder = RunFolder(path)
-        if not (path / RUN).is_file():
-            # whoever makes one holds it; nobody does where that was killed
-            if (path / LOCK).is_file() and not folder.in_use and folder.is_beginning_of(values):
-                return path
+        if not any((path / mark).is_file() for mark in (RUN, RECIPE, LOCK)):
             continue
         try:
             check_links(path)
-            state = folder.state
+            if not (path / RUN).is_file():
+                # whoever makes one holds it; nobody does where that was killed
+                ours = folder.is_beginning_of(values)
+            else:
+                ours = folder.state != "finished" and is_run_of(folder, values, registry)
         except RunError as error:
             note(f"{path} is passed over: {error}")
             continue
-        if state != "finished" and not folder.in_use and is_run_of(folder, values, registry):
+        if ours and not folder.in_use:
             return path
     return None
 
@@ -69,7 +70,7 @@ def _of_today(run: Path, registry: Registry) -> Mapping[str, Any] | None:
     cannot run it.
     """
     try:
-        return resolved(check_recipe(load_recipe(run / RECIPE), registry))
+        return resolved(check_recipe(load_recipe(run / RECIPE, alone=True), registry))
     except UserError:
         return None
 

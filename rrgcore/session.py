@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from rrgcore.checkpoint import load_part
 from rrgcore.confined import inside
 from rrgcore.disk import refusal
 from rrgcore.errors import Problem, RecipeError, RunError, UserError
+from rrgcore.faults.stops import last_saved
 from rrgcore.faults.telling import preparing, writing
 from rrgcore.files import read_json
 from rrgcore.folder import (
@@ -27,8 +29,9 @@ from rrgcore.folder import (
     RUN,
     SCORES,
     RunFolder,
+    State,
     check_writable,
-    new_folder,
+    new_folders,
     package_versions,
 )
 from rrgcore.insight.explaining import FOLDER, Explained, Offer, draw_figures, offers
@@ -72,7 +75,6 @@ from rrgcore.supply import DataChecks
 from rrgcore.tokenizers import Tokenizers
 from rrgcore.tracker_names import check_trackers
 from rrgcore.trackers import Tracked
-from rrgcore.training import last_saved
 from rrgcore.watch import Watcher, tracking
 
 T = TypeVar("T")
@@ -225,14 +227,31 @@ class Session:
         plan, watcher = self.plan, watcher or Watcher()
         track = check_trackers(track)
         accelerator = make_accelerator(plan)
-        path, exists = on_main(accelerator, lambda: self._where(out, Path(root), new, watcher))
-        folder = RunFolder(path, writes=accelerator.is_main_process)
-        if exists and folder.state == "finished":
-            watcher.note(f"{path} is finished already: nothing was done. See `rrg evaluate {path}`")
-            return Run(folder, self.plugins)
-        if exists:
-            RunFolder.open(path)
-            check_all_belong(folder)
+        with ExitStack() as holding:
+            path, state = on_main(
+                accelerator, lambda: self._take(holding, out, Path(root), new, watcher)
+            )
+            folder = RunFolder(path, writes=accelerator.is_main_process)
+            if state == "finished":
+                watcher.note(
+                    f"{path} is finished already: nothing was done. See `rrg evaluate {path}`"
+                )
+            else:
+                self._fill(folder, accelerator, watcher, track, exists=state is not None)
+                accelerator.wait_for_everyone()
+        return Run(folder, self.plugins)
+
+    def _fill(
+        self,
+        folder: RunFolder,
+        accelerator: Accelerator,
+        watcher: Watcher,
+        track: Sequence[str],
+        *,
+        exists: bool,
+    ) -> None:
+        """Begin a run in a folder that is held, or go on with the one that `exists` there."""
+        plan, path = self.plan, folder.path
         saved = folder.saved_tokenizers() if exists else {}
         tracked = Tracked(watcher, folder, accelerator, track)
         with preparing(plan, "building the model"):
@@ -250,11 +269,10 @@ class Session:
             if changed := changed_versions(folder, facts):
                 watcher.note(changed)
         alone = accelerator.num_processes == 1
-        with folder.held(), Interrupts(echo=0.0 if alone else ECHO) as interrupts:
+        with Interrupts(echo=0.0 if alone else ECHO) as interrupts:
             try:
                 if exists:
                     watcher.note(f"going on with {path}")
-                    folder.tidy()
                     folder.update(state="running")
                 elif folder.writes:
                     RunFolder.create(path, self.recipe, resolved(plan), facts)
@@ -283,13 +301,11 @@ class Session:
                     watcher.note(f"stopped{lost}; to go on: {self._to_go_on(path, track)}")
                 elif refused is not None and (path / RUN).is_file():
                     raise refused.told(
-                        last_saved(folder, plan), f"go on: {self._to_go_on(path, track)}"
+                        last_saved(folder, plan.stages), f"go on: {self._to_go_on(path, track)}"
                     ) from error
                 elif isinstance(error, UserError) and not exists:
-                    folder.remove_unless_trained(parents=out is None)
+                    folder.remove_unless_trained()
                 raise
-            accelerator.wait_for_everyone()
-        return Run(folder, self.plugins)
 
     def _to_go_on(self, path: Path, track: Sequence[str]) -> str:
         """Return the command that goes on with a run."""
@@ -307,20 +323,44 @@ class Session:
         there = [plugin for plugin in self.plugins.plugins if not plugin.blocked]
         return {"plugins": {plugin.name: f"{plugin.origin} {plugin.version}" for plugin in there}}
 
-    def _where(
-        self, out: str | Path | None, root: Path, new: bool, watcher: Watcher
-    ) -> tuple[Path, bool]:
-        """Return the folder to run in, and whether it holds a run to go on with."""
+    def _take(
+        self, holding: ExitStack, out: str | Path | None, root: Path, new: bool, watcher: Watcher
+    ) -> tuple[Path, State | None]:
+        """Hold the folder to run in, tidied up and checked; return it, and the state of the run in
+        it, if one is. A finished run is not held.
+        """
+        if out is not None:
+            path = Path(out)
+            if (state := self._state_in(path, new=new)) == "finished":
+                return path, state
+            holding.enter_context(RunFolder(path).held())
+            return path, self._settled(path, new=new)
         values, registry = resolved(self.plan), self.plugins.registry
-        if out is None:
-            path = None if new else unfinished(root, self.recipe, values, registry, watcher.note)
-            fresh = path or new_folder(root, self.recipe)
-            check_writable(fresh)
-            return fresh, (fresh / RUN).is_file()
-        path = Path(out)
+        while not new and (found := unfinished(root, self.recipe, values, registry, watcher.note)):
+            if _is_got(found, holding):
+                return found, self._settled(found)
+        path = next(path for path in new_folders(root, self.recipe) if _is_got(path, holding))
+        return path, self._settled(path, new=True)
+
+    def _settled(self, path: Path, *, new: bool = False) -> State | None:
+        """Look what is in a folder that is held: until then another process may have begun a run
+        there, or ended one. What killed writes left is cleared away, and the rest held against the
+        checkpoints.
+        """
+        if (state := self._state_in(path, new=new)) != "finished":
+            folder = RunFolder(path)
+            folder.tidy()
+            check_all_belong(folder)
+        return state
+
+    def _state_in(self, path: Path, *, new: bool) -> State | None:
+        """Return the state of the run in a folder, None where none is; raises RunError where this
+        recipe cannot be run in it.
+        """
+        values, registry = resolved(self.plan), self.plugins.registry
         check_writable(path)
         if not path.exists() or RunFolder(path).is_beginning_of(values):
-            return path, False
+            return None
         folder = RunFolder.open(path)
         if new:
             raise RunError(f"--new, but {path} holds a run already; name another folder with --out")
@@ -329,7 +369,20 @@ class Session:
                 f"{path} holds a run of another recipe ({folder.record['recipe']}): "
                 f"{recipe_changes(path, values, registry)}. Name another folder with --out"
             )
-        return path, True
+        return folder.state
+
+
+def _is_got(path: Path, holding: ExitStack) -> bool:
+    """Hold a folder that nobody asked for by name, unless another process was faster."""
+    check_writable(path)
+    folder = RunFolder(path)
+    try:
+        holding.enter_context(folder.held())
+    except RunError:
+        if not folder.in_use:
+            raise
+        return False
+    return True
 
 
 @final

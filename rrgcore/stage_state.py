@@ -1,7 +1,7 @@
 """Where a stage stood when it was saved: state.json, read as if a stranger had written it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
+from math import isclose, isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from rrgcore.files import read_json
 
 LARGEST: Final = 2**53
 """Beyond it JSON's numbers are no longer whole."""
+PROCESSES: Final = "Is the run gone on with by as many processes as it was begun with?"
 AGAIN: Final = "Go on from another checkpoint, or begin anew"
 
 Test = tuple[str, Callable[[Any], bool]]
@@ -25,13 +26,13 @@ NUMBERS: Final[Test] = (
 SCORE: Final[Test] = ("a finite number or null", lambda v: v is None or is_number(v))
 FLAG: Final[Test] = ("true or false", lambda value: isinstance(value, bool))
 SECTION: Final[Test] = ("an object", lambda value: isinstance(value, dict))
+POSITION: Final = ("epoch", "batches", "step")
+"""What a position says, and nothing else."""
 LAST: Final[Mapping[str, Test]] = {
     "best": SCORE,
     "waiting": COUNT,
     "position": SECTION,
-    "position.epoch": COUNT,
-    "position.batches": COUNT,
-    "position.step": COUNT,
+    **{f"position.{key}": COUNT for key in POSITION},
     "optimizer": SECTION,
     "schedule": SECTION,
     "schedule.steps": COUNT,
@@ -64,7 +65,33 @@ def read_state(path: Path, stage: str, tests: Mapping[str, Test]) -> dict[str, A
             value = value[key]
         if not holds(value):
             raise RunError(f"{path} is damaged: {address} is {_shown(value)}, not {expected}")
+    if more := sorted(state["position"].keys() - set(POSITION)) if "position" in tests else []:
+        raise RunError(f"{path} is damaged: position says {_shown(more[0])} as well. {AGAIN}")
     return state
+
+
+def check_position(path: Path, state: Mapping[str, Any], *, steps: int, each: int, by: int) -> None:
+    """Raise RunError unless a stage of so many optimizer steps, `each` an epoch and each `by` so
+    many batches, can stand where a state says.
+    """
+    found = state["position"]
+    epochs, within = divmod(found["step"], each)
+    if found["step"] == steps and within:  # the last epoch of a stage may be a short one
+        epochs, within = epochs + 1, 0
+    expected = {"epoch": epochs, "batches": within * by}
+    for key in ("epoch", "batches"):
+        if found[key] != expected[key]:
+            raise RunError(
+                f"{path}: position.{key} is {found[key]:,}, and after step {found['step']:,} it is "
+                f"{expected[key]:,}. {PROCESSES} {AGAIN}"
+            )
+    if state["waiting"] > epochs:
+        raise RunError(
+            f"{path}: waiting is {state['waiting']:,}, and there were at most {epochs:,} "
+            f"validations. {AGAIN}"
+        )
+    if state["unvalidated"] and within:
+        raise RunError(f"{path}: unvalidated is true, and no epoch has ended there. {AGAIN}")
 
 
 def check_at_most(path: Path, limits: Mapping[str, tuple[int, int]]) -> None:
@@ -72,8 +99,7 @@ def check_at_most(path: Path, limits: Mapping[str, tuple[int, int]]) -> None:
     for address, (value, limit) in limits.items():
         if value > limit:
             raise RunError(
-                f"{path}: {address} is {value:,}, and there are {limit:,}. Is the run gone on with "
-                f"by as many processes as it was begun with? {AGAIN}"
+                f"{path}: {address} is {value:,}, and there are {limit:,}. {PROCESSES} {AGAIN}"
             )
 
 
@@ -98,6 +124,26 @@ def check_alike(path: Path, address: str, found: Any, expected: Any) -> None:
         raise RunError(
             f"{path}: {address} is {_shown(found)}; expected the like of {_shown(expected)}. "
             "Was it saved by another recipe?"
+        )
+
+
+def check_same(path: Path, address: str, found: Any, expected: Any) -> None:
+    """Raise RunError unless a saved value of the right form is the one that is computed here."""
+    if isinstance(expected, Mapping):
+        for key in expected:
+            check_same(path, f"{address}.{key}", found[key], expected[key])
+    elif isinstance(expected, Sequence) and not isinstance(expected, str):
+        for index, value in enumerate(expected):
+            check_same(path, f"{address}[{index}]", found[index], value)
+    elif not (
+        # another version of torch may round otherwise
+        isclose(found, expected, rel_tol=1e-6, abs_tol=1e-12)
+        if is_number(found) and is_number(expected)
+        else found == expected
+    ):
+        raise RunError(
+            f"{path}: {address} is {_shown(found)}, and this recipe's is {_shown(expected)} there. "
+            f"{AGAIN}"
         )
 
 

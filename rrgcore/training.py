@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any, final
 
@@ -11,16 +12,18 @@ from torch import Tensor
 
 from rrgcore.checkpoint import STATE, save_model, whole_model
 from rrgcore.compiling import as_written, compiled
+from rrgcore.data import Loader
 from rrgcore.engine import Position, Step, steps, steps_an_epoch, total_steps
 from rrgcore.evaluate import generate_reports, with_reference
-from rrgcore.faults.stops import Scene
+from rrgcore.faults.nonfinite import NonFiniteLoss
+from rrgcore.faults.stops import Scene, infinite_buffers, last_saved
 from rrgcore.faults.telling import validating
-from rrgcore.files import read_json, write_json, written_whole
+from rrgcore.files import write_json, written_whole
 from rrgcore.folder import RunFolder
 from rrgcore.interrupts import Interrupts
 from rrgcore.launched import prepare_stage
 from rrgcore.manifest import Manifest, check_files, load_checkpoint
-from rrgcore.model import ReportModel
+from rrgcore.model import ReportModel, freeze_for
 from rrgcore.optim import Schedule, make_optimizer
 from rrgcore.optimizer_state import load_optimizer, save_optimizer
 from rrgcore.plan import Plan
@@ -30,7 +33,15 @@ from rrgcore.scoring import Metric, Scores
 from rrgcore.scoring.scorecard import flat, score, selected
 from rrgcore.settings import StageSettings
 from rrgcore.sharding import at_hand, whole_state
-from rrgcore.stage_state import BEST, LAST, check_alike, check_at_most, read_state
+from rrgcore.stage_state import (
+    BEST,
+    LAST,
+    check_alike,
+    check_at_most,
+    check_position,
+    check_same,
+    read_state,
+)
 from rrgcore.studies import Studies
 from rrgcore.timing import Clock
 from rrgcore.types import Batch
@@ -38,6 +49,8 @@ from rrgcore.watch import Watcher
 
 GAP_EVERY = 50
 """Optimizer steps between two looks at whether the image is used."""
+GAP_STUDIES = 32
+"""Validation studies that are looked at then."""
 
 
 @final
@@ -70,20 +83,26 @@ class Trainer:
         self.watcher = watcher
         self.interrupts = interrupts
         self._trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+        self._states: dict[str, dict[str, Any]] = {}
+        """How far each stage was when it was come to, and when it was done."""
 
     def train(self) -> None:
         """Run every stage that is not done yet."""
         before: str | None = None
         for number, name in enumerate(self.plan.stages, start=1):
-            if not self._state(name).get("done"):
+            self._states[name] = self._state(name)
+            if not self._states[name].get("done"):
                 with compiled(self.model, self.plan.stages[name].compile):
                     self._stage(name, number, before)
+                self._states[name] = self._state(name)
             before = name
 
     def best(self) -> tuple[str, float | None]:
-        """Return the stage whose best checkpoint is the best of all, and its validation score."""
+        """Return the stage whose best checkpoint is the best of those that may be tested, and its
+        validation score.
+        """
         best: tuple[str, float | None] = ("", None)
-        for name in self.plan.stages:
+        for name in (name for name, stage in self.plan.stages.items() if stage.tested):
             checkpoint = self.folder.checkpoint(name, "best")
             check_files(checkpoint)
             found = read_state(checkpoint / STATE, name, BEST)["score"]
@@ -107,49 +126,52 @@ class Trainer:
             world=accelerator.num_processes,
         )
         optimizer = make_optimizer(stage.optimizer, self.model)
-        schedule = Schedule(stage.schedule, optimizer, warmup=stage.warmup)
+        schedule = self._schedule(name, optimizer, loader)
         last = self.folder.checkpoint(name, "last")
-        state = self._state(name)
+        state = self._states[name]
         if state:
             load_checkpoint(last, self.model)
+            self._check_state(name, schedule, loader)
         else:
+            ended = self._states[before] if before is not None else {}
             if before is not None:
                 load_checkpoint(self.folder.checkpoint(before, stage.start_from), self.model)
-                said_by = self.folder.checkpoint(before, "last") / STATE
-                self._restore_scaler(self._state(before), said_by)
-                if stage.continues:
-                    schedule.continue_from(self._state(before)["schedule"])
-            self.folder.cut_metrics(self._state(before)["metrics_lines"] if before else 0)
+                self._restore_scaler(ended, self.folder.checkpoint(before, "last") / STATE)
+            self.folder.cut_metrics(ended.get("metrics_lines", 0))
         accelerator.free_memory()  # the stage before wrapped the model for what it trained
         wrapped, prepared, whole = prepare_stage(
             accelerator, self.model, optimizer, stage, self.plan.data.batch_size
         )
         if state:  # of a model in shards, the optimizer's are
-            load_optimizer(last, state["optimizer"], whole, said_by=last / STATE)
-            check_alike(last / STATE, "schedule", state["schedule"], schedule.state_dict())
+            load_optimizer(
+                last,
+                state["optimizer"],
+                whole,
+                said_by=last / STATE,
+                steps=state["position"]["step"],
+            )
             schedule.load_state_dict(state["schedule"])
             self._restore_scaler(state, last / STATE)
             self.folder.cut_metrics(state["metrics_lines"])
         else:
             state = {"best": None, "waiting": 0}
-        course = _Course(name, stage, total_steps(stage, loader), whole, schedule, state)
+        scene = Scene(
+            self.plan,
+            name,
+            self.model,
+            prepared,
+            schedule,
+            accelerator,
+            self.folder,
+            infinite_buffers(self.model),
+        )
+        course = _Course(name, stage, total_steps(stage, loader), whole, schedule, scene, state)
         at = Position(**state.get("position", {}))
-        each = steps_an_epoch(stage, loader)
-        check_at_most(
-            self.folder.checkpoint(name, "last") / STATE,
-            {
-                "position.step": (at.step, course.steps),
-                "position.epoch": (at.epoch, -(-course.steps // each)),
-                "position.batches": (at.batches, len(loader)),
-            },
-        )
-        self.watcher.stage(
-            name, number, len(self.plan.stages), course.steps, at.step, -(-course.steps // each)
-        )
+        epochs = -(-course.steps // steps_an_epoch(stage, loader))
+        self.watcher.stage(name, number, len(self.plan.stages), course.steps, at.step, epochs)
         if state.get("unvalidated") and self._end_epoch(course, at):
             return
-        probe = self._probe_batches() if "report" in weights else None
-        scene = Scene(self.plan, name, self.model, prepared, schedule, accelerator, self.folder)
+        probe = self._probe_batches() if "report" in weights else []
         step: Step | None = None
         try:
             taken = steps(
@@ -160,9 +182,9 @@ class Trainer:
                 self._log(name, step)
                 course.clock.add(step.studies)
                 self.watcher.step(step)
-                if probe is not None and step.position.step % GAP_EVERY == 1:
-                    with at_hand(self.model), as_written(stage.compile):
-                        self.watcher.image_gap(image_gap(self.model, *probe))
+                if probe and step.position.step % GAP_EVERY == 1:
+                    with at_hand(self.model), as_written(stage.compile), accelerator.autocast():
+                        self.watcher.image_gap(image_gap(self.model, probe, accelerator.device))
                 self._stop_if_asked()
                 if stage.save_every and step.position.step % stage.save_every == 0:
                     self._save(course, step.position, unvalidated=step.epoch_ended)
@@ -170,8 +192,56 @@ class Trainer:
                     return
         except KeyboardInterrupt:
             if step is not None and course.unsaved and not self.interrupts.forced:
-                self._save(course, step.position, unvalidated=step.epoch_ended)
+                self._save_and_stop(course, step)
             raise
+
+    def _schedule(self, name: str, optimizer: torch.optim.Optimizer, loader: Loader) -> Schedule:
+        """Make a stage's schedule as it begins: where the stage before ended its own, if it goes on
+        with that.
+        """
+        stage, names = self.plan.stages[name], list(self.plan.stages)
+        schedule = Schedule(stage.schedule, optimizer, warmup=stage.warmup)
+        if stage.continues:
+            before = names[names.index(name) - 1]
+            freeze_for(self.model, self.plan.stages[before], self._trainable)
+            own = make_optimizer(self.plan.stages[before].optimizer, self.model)
+            self._check_state(before, self._schedule(before, own, loader), loader)
+            freeze_for(self.model, stage, self._trainable)
+            schedule.continue_from(self._states[before]["schedule"])
+        return schedule
+
+    def _check_state(self, name: str, schedule: Schedule, loader: Loader) -> None:
+        """Take a stage's schedule to where the stage was saved; raises RunError where a state says
+        what cannot be there.
+        """
+        stage, state = self.plan.stages[name], self._states[name]
+        path = self.folder.checkpoint(name, "last") / STATE
+        at, each = Position(**state["position"]), steps_an_epoch(stage, loader)
+        steps = total_steps(stage, loader)
+        check_at_most(
+            path,
+            {
+                "position.step": (at.step, steps),
+                "position.epoch": (at.epoch, -(-steps // each)),
+                "position.batches": (at.batches, len(loader)),
+            },
+        )
+        check_position(path, state, steps=steps, each=each, by=stage.accumulate)
+        schedule.go_to(at.step, at.epoch)
+        expected = schedule.state_dict()
+        check_alike(path, "schedule", state["schedule"], expected)
+        check_same(path, "schedule", state["schedule"], expected)
+
+    def _save_and_stop(self, course: "_Course", step: Step) -> None:
+        """Save what a run that somebody stops goes on from; weights that are not finite are not."""
+        try:
+            self._save(course, step.position, unvalidated=step.epoch_ended)
+        except NonFiniteLoss as error:
+            kept = last_saved(self.folder, self.plan.stages)
+            self.watcher.note(f"{error}: they were not saved. {kept}")
+        # who ended now would have the launcher end the others, and the main one is writing
+        self.accelerator.wait_for_everyone()
+        self.interrupts.share(self.interrupts.heard)
 
     def _end_epoch(self, course: "_Course", at: Position) -> bool:
         """Validate where that is due, and save; return whether the stage is done."""
@@ -227,12 +297,22 @@ class Trainer:
             return score(pairs, self.metrics, quick=True)
 
         scores = on_main(accelerator, scored)
-        values = flat(scores)
-        found = None if evaluation.select == "last" else selected(scores, evaluation.select)
+        values = {key: value if isfinite(value) else None for key, value in flat(scores).items()}
         state = course.state
-        better = found is None or state["best"] is None or found > state["best"]
+        newest = evaluation.select == "last"
+        found = None if newest else selected(scores, evaluation.select)
+        if found is not None and not isfinite(found):
+            found = None
+        # there is something to go on from, and to test, though nothing could be compared yet
+        first = state["best"] is None and not state["waiting"]
+        better = newest or (found is not None and (state["best"] is None or found > state["best"]))
+        if not newest and found is None:
+            self.watcher.note(
+                f"{course.name}, epoch {at.epoch}: no {evaluation.select} came of the validation, "
+                f"{'and none before' if first else 'so the best checkpoint stays what it was'}"
+            )
         state["waiting"] = 0 if better else state["waiting"] + 1
-        if better:
+        if better or first:
             state["best"] = found
             tensors = self._weights()
             if self.folder.writes:
@@ -260,13 +340,14 @@ class Trainer:
                 **values,
             }
         )
-        return values
+        return {key: value for key, value in values.items() if value is not None}
 
     def _stop_if_asked(self) -> None:
         if self.accelerator.num_processes > 1:
             # all of them after the same step: who went on alone would wait for the others forever
             heard = torch.tensor([self.interrupts.heard], device=self.accelerator.device)
-            self.interrupts.heard = int(self.accelerator.gather(heard).max())
+            heard = self.accelerator.gather(heard)
+            self.interrupts.share(0 if self.interrupts.heard else int(heard.max()))
         self.interrupts.check()
 
     def _log(self, stage: str, step: Step) -> None:
@@ -288,6 +369,8 @@ class Trainer:
     ) -> None:
         course.unsaved = False
         tensors = self._weights()
+        # the main process looks at what is written, and the others hear of it
+        course.scene.check_weights(tensors, at.epoch - (not at.batches), at.step)
         optimizer = whole_state(course.optimizer, keep=self.folder.writes)
         if not self.folder.writes:
             return
@@ -327,33 +410,22 @@ class Trainer:
         last = self.folder.checkpoint(stage, "last")
         return read_state(last / STATE, stage, LAST) if last.exists() else {}
 
-    def _probe_batches(self) -> tuple[Batch, Batch] | None:
-        """Make a batch to ask whether the image is used, and the same one with others' images."""
-        loader = self.studies.loader(self.model, "val", training=False, first=32, batch_size=32)
+    def _probe_batches(self) -> list[tuple[Batch, Batch]]:
+        """Make batches to ask whether the image is used, each with the same one with others'
+        images.
+        """
+        loader = self.studies.loader(
+            self.model,
+            "val",
+            training=False,
+            first=GAP_STUDIES,
+            batch_size=self.plan.evaluation.batch_size,
+        )
         if len(loader.studies) < 2:
-            return None
-        own = next(loader.epoch())
+            return []
+        own = list(loader.epoch())
         loader.studies = exchange_images(loader.studies, self.plan.seed)
-        other = next(loader.epoch())
-        return own.to(self.accelerator.device), other.to(self.accelerator.device)
-
-
-def last_saved(folder: RunFolder, plan: Plan) -> str:
-    """Say in a sentence what a run that stops can go on from."""
-    for name in reversed(list(plan.stages)):
-        path = folder.checkpoint(name, "last") / STATE
-        if path.is_file():
-            step = read_json(path)["position"]["step"]
-            return f"The last checkpoint, of stage {name} after step {step}, is whole"
-    return "No checkpoint was saved yet, and training will begin anew"
-
-
-def freeze_for(model: ReportModel, stage: StageSettings, trainable: set[str]) -> None:
-    """Let a stage train what the recipe trains, but for what the stage freezes."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in trainable)
-    for part in stage.freeze:
-        model.part(part).requires_grad_(False)
+        return list(zip(own, loader.epoch(), strict=True))
 
 
 @final
@@ -367,6 +439,7 @@ class _Course:
         steps: int,
         optimizer: torch.optim.Optimizer,
         schedule: Schedule,
+        scene: Scene,
         state: dict[str, Any],
     ) -> None:
         self.name = name
@@ -374,6 +447,7 @@ class _Course:
         self.steps = steps
         self.optimizer = optimizer
         self.schedule = schedule
+        self.scene = scene
         self.state = state
         self.unsaved = False
         self.clock = Clock()

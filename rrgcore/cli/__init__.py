@@ -12,10 +12,10 @@ from typer.core import TyperGroup
 
 from rrgcore import __version__
 from rrgcore.cli.completing import add_completion
-from rrgcore.cli.options import is_main_process
+from rrgcore.cli.failing import LEFT, is_of_another, tell_failure
 from rrgcore.disk import refusal
 from rrgcore.errors import UserError
-from rrgcore.faults.shortage import OutOfMemory, amounts, is_out_of_memory
+from rrgcore.faults.shortage import amounts, is_out_of_memory
 from rrgcore.interrupts import Interrupts, exit_status
 
 
@@ -105,8 +105,7 @@ def main() -> None:
         with Interrupts() as stop, stop.let_through():
             code = make_app(arguments)(arguments, standalone_mode=False)
     except UserError as error:
-        # of several processes one alone may lack memory
-        _say(str(error), debug, each=isinstance(error, OutOfMemory))
+        _say(str(error), error, debug)
         sys.exit(2)
     except BrokenPipeError:  # `rrg list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -117,22 +116,19 @@ def main() -> None:
             error.show()
             sys.exit(error.exit_code)
         if (refused := refusal(error)) is not None:
-            _say(str(refused), debug)
+            _say(str(refused), error, debug)
             sys.exit(2)
         if is_out_of_memory(error):
             said = f" ({found})" if (found := amounts(error)) else ""
-            _say(f"out of memory{said}. Free some, or take a machine with more", debug)
+            _say(f"out of memory{said}. Free some, or take a machine with more", error, debug)
             sys.exit(2)
-        _say(f"{type(error).__name__}: {error}\n(--debug shows where)", debug)
+        said = LEFT if is_of_another(error) else f"{type(error).__name__}: {error}"
+        _say(f"{said}\n(--debug shows where)", error, debug)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _say(text: str, debug: bool, *, each: bool = False) -> None:
-    """Print an error: the main process alone, or `each` that has it."""
+def _say(text: str, error: BaseException, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    if is_main_process():
-        typer.echo(text, err=True)
-    elif each:
-        typer.echo(f"process {os.environ['RANK']}: {text}", err=True)
+    tell_failure(text, error)

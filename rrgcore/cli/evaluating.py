@@ -46,12 +46,14 @@ def evaluate(
 
     with Display(quiet=as_json) as display:
         loaded = load_run(run, plugins=found)
-        measured = loaded.evaluate(
-            cast(Split, split), protocols=protocol or (), batch_size=batch_size, watcher=display
-        )
-        write_assessment(loaded.folder, measured)
-        if split == "test" and is_main_process():
-            loaded.write_card()
+        loaded.folder.writes = is_main_process()
+        with loaded.folder.held():
+            measured = loaded.evaluate(
+                cast(Split, split), protocols=protocol or (), batch_size=batch_size, watcher=display
+            )
+            write_assessment(loaded.folder, measured)
+            if split == "test" and is_main_process():
+                loaded.write_card()
         if not as_json:
             display.assessment(measured.to_json(), loaded.plan)
         elif is_main_process():

@@ -24,6 +24,8 @@ from rrgcore.tensors import load_tensors, save_tensors
 from rrgcore.types import Batch, Losses
 
 BATCH, TENSORS = "batch.json", "batch.safetensors"
+PACKED = frozenset(("torch.nn.utils.rnn:PackedSequence",))
+"""The one container of tensors that is of torch; numpy has none."""
 
 
 def save_batch(folder: Path, batch: Batch, facts: Mapping[str, Any]) -> None:
@@ -162,19 +164,40 @@ def _name(cls: type) -> str:
 
 
 def _class(name: str) -> type:
-    """Find a class by its name: of core, of an installed plugin, or of a file that is loaded.
+    """Find a class by its name: of core, of a plugin, or what torch packs sequences in.
 
-    A batch is data: it brings no other module into the process, and makes no other object.
+    A batch is data: it brings no other module into the process, and makes no other object, however
+    harmless a class may look by which somebody else's module configures the process.
     """
     module, _, attribute = name.partition(":")
-    ours = {"rrgcore", *(point.module.partition(".")[0] for point in entry_points(group=GROUP))}
-    if module not in sys.modules and module.partition(".")[0] in ours:
+    if name not in PACKED and not _is_ours(module):
+        raise RunError(
+            f"{name} is neither of rrgcore nor of a plugin that is at hand; load the run and its "
+            "plugins before its batch"
+        )
+    if module not in sys.modules:
         with suppress(ImportError):
             import_module(module)
     found = getattr(sys.modules.get(module), attribute, None)
-    if not (is_dataclass(found) or hasattr(found, "_fields")) or not isinstance(found, type):
+    # a module of ours has classes of others in it that it has imported
+    if (
+        not isinstance(found, type)
+        or not (is_dataclass(found) or hasattr(found, "_fields"))
+        or _name(found) != name
+    ):
         raise RunError(f"{name} is not at hand; load the run and its plugins before its batch")
     return found
+
+
+def _is_ours(module: str) -> bool:
+    """Whether a module is of core, of an installed plugin, or of a plugin file that was loaded."""
+    top = module.partition(".")[0]
+    installed = {point.module.partition(".")[0] for point in entry_points(group=GROUP)}
+    if top == "rrgcore" or top in installed:
+        return True
+    loaded = sys.modules.get(module)
+    hook = None if loaded is None else vars(loaded).get("rrg_components")
+    return hasattr(hook, "rrg_impl")  # pluggy's mark on what is marked as a hook of rrg
 
 
 def _described(tensor: Tensor) -> dict[str, Any]:

@@ -68,6 +68,8 @@ class Fault:
 class NonFiniteLoss(UserError):
     """A loss or gradient that is not a number: the run stops before anything is spoilt."""
 
+    of_all_processes = True
+
     def __init__(self, text: str, fault: Fault) -> None:
         super().__init__(text)
         self.fault = fault

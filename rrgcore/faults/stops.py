@@ -1,12 +1,13 @@
 """The steps of a stage, whose faults are diagnosed, saved and told with what to change."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rrgcore.checkpoint import STATE
@@ -18,11 +19,11 @@ from rrgcore.faults.inspection import save_step
 from rrgcore.faults.nonfinite import Fault, NonFiniteLoss
 from rrgcore.faults.shortage import is_out_of_memory
 from rrgcore.faults.telling import out_of_memory
-from rrgcore.files import read_json
 from rrgcore.folder import RunFolder
 from rrgcore.model import ReportModel
 from rrgcore.optim import Schedule
 from rrgcore.plan import Plan
+from rrgcore.stage_state import LAST, read_state
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 """Where no process has the whole of the weights."""
@@ -40,6 +41,8 @@ class Scene:
     schedule: Schedule
     accelerator: Accelerator
     folder: RunFolder
+    by_design: frozenset[str]
+    """Buffers that are not finite as the stage begins: `infinite_buffers`."""
 
     def told(self, taken: Iterator[Step], at: Position) -> Iterator[Step]:
         """Pass steps on; raise NonFiniteLoss and OutOfMemory in words for the user."""
@@ -47,7 +50,8 @@ class Scene:
         try:
             for each in taken:
                 step = each.position.step
-                self._check_weights(each)
+                if self._is_saved(each):
+                    self.check_weights(state_of(self.model), each.epoch, step)
                 yield each
         except NonFiniteLoss as error:
             raise NonFiniteLoss(self._tell(error), error.fault) from error
@@ -68,32 +72,36 @@ class Scene:
         if culprits is not None and culprits.seen is not None:
             fault = replace(fault, culprit=culprits.seen)
         done = "Nothing was updated." if fault.seen else "They were not saved."
+        names = list(self.plan.stages)
+        names = names[: names.index(self.stage) + 1]
         return "\n".join(
             [
                 f"{error}.",
                 *self._diagnosis(fault, culprits),
                 *self._saved(fault, culprits),
-                f"{done} {self._last()} As it is, the run comes to this step again; what may keep "
-                "it finite, as overrides of a new run:",
+                f"{done} {last_saved(self.folder, names)}. As it is, the run comes to this step "
+                "again; what may keep it finite, as overrides of a new run:",
                 listed(for_divergence(self.plan, self.stage)),
             ]
         )
 
-    def _check_weights(self, step: Step) -> None:
-        """Raise NonFiniteLoss before weights are saved that a finite gradient has thrown too far.
+    def check_weights(self, tensors: Mapping[str, Tensor], epoch: int, step: int) -> None:
+        """Raise NonFiniteLoss before weights, or what modules keep beside them, are saved that a
+        finite gradient has thrown too far.
 
         All processes raise it together: of a sharded model each looks at its own part.
         """
-        every = self.plan.stages[self.stage].save_every
-        if not (step.epoch_ended or (every and step.position.step % every == 0)):
-            return
-        broken = not_finite({n: p.detach() for n, p in self.model.named_parameters()})
+        broken = set(not_finite(tensors)) - self.by_design
         found = torch.tensor(float(bool(broken)), device=self.accelerator.device)
         if bool(self.accelerator.reduce(found)):
             what = "weights are not finite after the step"
-            place = (step.epoch, step.position.step)
-            fault = Fault(what, self.stage, *place, seen=(), culprit=None, norm=step.gradient_norm)
+            fault = Fault(what, self.stage, epoch, step, seen=(), culprit=None, norm=None)
             raise NonFiniteLoss(f"{what} ({fault.place})", fault)
+
+    def _is_saved(self, step: Step) -> bool:
+        """Whether what a step leaves is validated or saved."""
+        every = self.plan.stages[self.stage].save_every
+        return step.epoch_ended or bool(every and step.position.step % every == 0)
 
     def _culprits(self, fault: Fault) -> Culprits | None:
         """Look for what a gradient came from; nothing where several processes compute it."""
@@ -111,7 +119,7 @@ class Scene:
             raise
 
     def _diagnosis(self, fault: Fault, culprits: Culprits | None) -> Iterator[str]:
-        broken = not_finite({n: p.detach() for n, p in self.model.named_parameters()})
+        broken = [name for name in not_finite(state_of(self.model)) if name not in self.by_design]
         if broken:
             yield f"Weights that are not finite: {by_part(broken)}."
         for each in fault.seen:
@@ -185,14 +193,32 @@ class Scene:
             "weights": dict(self.plan.stage_weights(self.stage)),
         }
 
-    def _last(self) -> str:
-        """Say which checkpoint is the last one."""
-        names = list(self.plan.stages)
-        for name in reversed(names[: names.index(self.stage) + 1]):
-            path = self.folder.checkpoint(name, "last")
-            try:
-                step = read_json(path / STATE)["position"]["step"]
-            except (RunError, KeyError):
-                continue
-            return f"The last checkpoint is that of stage {name} after step {step}: {path}."
-        return "There is no checkpoint yet."
+
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    """Name each tensor of a model's state once: parameters, and what is kept beside them."""
+    first = {id(tensor): name for name, tensor in reversed(_named(model))}
+    return {name: tensor for name, tensor in _named(model) if first[id(tensor)] == name}
+
+
+def infinite_buffers(model: nn.Module) -> frozenset[str]:
+    """Name the buffers that are not finite before anything is trained: a mask, by design."""
+    parameters = {id(parameter) for parameter in model.parameters()}
+    return frozenset(
+        not_finite({n: t for n, t in state_of(model).items() if id(t) not in parameters})
+    )
+
+
+def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
+    return list(model.state_dict(keep_vars=True).items())
+
+
+def last_saved(folder: RunFolder, stages: Iterable[str]) -> str:
+    """Say in a sentence without its full stop which checkpoint of some stages is the last one."""
+    for name in reversed(list(stages)):
+        try:
+            path = folder.checkpoint(name, "last")
+            step = read_state(path / STATE, name, LAST)["position"]["step"]
+        except RunError:  # not there, or nothing to go on from
+            continue
+        return f"The last checkpoint is that of stage {name} after step {step}: {path}"
+    return "There is no checkpoint yet"

@@ -24,7 +24,7 @@ MOST = 1024
 @final
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the stage that needs most takes, in bytes."""
+    """What the stage that needs most takes, in bytes, and how large the batches of all may be."""
 
     stage: str
     precision: str
@@ -39,7 +39,9 @@ class Memory:
     a_study: int
     """What one more study in the batch adds."""
     fits: Mapping[str, int]
-    """The largest batch by card; 0 where not even one study fits, `MOST` where more would."""
+    """The largest batch by card with which every stage fits; 0 where not even one study does,
+    `MOST` where more would.
+    """
 
     @property
     def peak(self) -> int:
@@ -55,8 +57,8 @@ class Memory:
 def predict_memory(
     plan: Plan, tokenizers: Tokenizers, *, views: int = 1, device: Kind = "cuda"
 ) -> Memory:
-    """Rehearse every stage that may need most, at the batch size of the recipe, and the one that
-    needs most at the largest that may fit.
+    """Rehearse every stage that may need most, at the batch size of the recipe, and at the largest
+    that may fit.
 
     `tokenizers` may be stood in for. Raises DataError where only a plugin knows how large what its
     components read is, or where one cannot do without values; RecipeError for what cannot be
@@ -82,12 +84,9 @@ def _predict(plan: Plan, tokenizers: Tokenizers, views: int, device: Kind) -> Me
     for name in _different_stages(plan):
         rehearsed = Rehearsed(plan, tokenizers, name, views=views, device=device)
         found.append((name, rehearsed, rehearsed.step(size)))
+    # which stage needs most depends on the batch: one has more weights, another more activations
+    growths = {stage: _grown(rehearsed, size, step) for stage, rehearsed, step in found}
     name, rehearsed, step = max(found, key=lambda one: max(one[1].standing.peak, one[2].peak))
-    growth = Growth({size: step.peak}, rehearsed.standing.peak)
-    other = 1 if size > 1 else 2
-    growth.add(other, rehearsed.step(other).peak)
-    if (largest := growth.largest(_room(max(CARDS.values())))) > size:
-        growth.add(largest, rehearsed.step(largest).peak)
     return Memory(
         stage=name,
         precision=rehearsed.stage.precision,
@@ -98,9 +97,22 @@ def _predict(plan: Plan, tokenizers: Tokenizers, views: int, device: Kind) -> Me
         standing=rehearsed.standing,
         step=step,
         writing=rehearsed.writing(plan.evaluation.batch_size or size),
-        a_study=growth.a_study,
-        fits={card: growth.largest(_room(gigabytes)) for card, gigabytes in CARDS.items()},
+        a_study=growths[name].a_study,
+        fits={
+            card: min(growth.largest(_room(gigabytes)) for growth in growths.values())
+            for card, gigabytes in CARDS.items()
+        },
     )
+
+
+def _grown(rehearsed: Rehearsed, size: int, step: Step) -> "Growth":
+    """Try a stage at another batch size than the recipe's, and at the largest that may fit."""
+    growth = Growth({size: step.peak}, rehearsed.standing.peak)
+    other = 1 if size > 1 else 2
+    growth.add(other, rehearsed.step(other).peak)
+    if (largest := growth.largest(_room(max(CARDS.values())))) > size:
+        growth.add(largest, rehearsed.step(largest).peak)
+    return growth
 
 
 @final

@@ -14,13 +14,12 @@ from rrgcore.ema import EmaTwin
 from rrgcore.memory.imagined import imagine_prepared, imagine_studies, imagine_text
 from rrgcore.memory.kernels import CudaKernels, OneByOne
 from rrgcore.memory.rehearsal import Rehearsal
-from rrgcore.model import ReportModel
+from rrgcore.model import ReportModel, freeze_for
 from rrgcore.optim import make_optimizer
 from rrgcore.plan import Plan
 from rrgcore.settings import OptimizerSettings
 from rrgcore.studies import preparing
 from rrgcore.tokenizers import Tokenizers
-from rrgcore.training import freeze_for
 from rrgcore.types import Batch
 
 Kind = Literal["cuda", "cpu"]

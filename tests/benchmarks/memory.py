@@ -17,10 +17,10 @@ from torch.profiler import ProfilerActivity, profile
 from rrgcore.build import build_model
 from rrgcore.memory.predict import MARGIN
 from rrgcore.memory.stage import HALVES, Rehearsed
+from rrgcore.model import freeze_for
 from rrgcore.optim import make_optimizer
 from rrgcore.plan import Plan
 from rrgcore.tokenizers import Tokenizers
-from rrgcore.training import freeze_for
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 RECIPES = (("kia_graph", ()), ("cmeaa", ("model.decoder.frozen=true", "model.decoder.depth=4")))

@@ -192,6 +192,26 @@ def test_a_log_is_a_mean_over_what_was_counted_and_a_loss_one_over_batches(
     assert none.losses.keys() == {"total", "fit"}
 
 
+class Counted(Exception):
+    """Where a batch was when it was counted."""
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_what_is_counted_is_on_the_device(
+    accumulate: int, accelerator: Accelerator, small: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An objective that asks the other processes reaches them from there alone."""
+
+    def counts(self: Line, batch: Batch, weights: Mapping[str, float]) -> dict[str, int]:
+        raise Counted(batch.images.device, batch.present.device)
+
+    monkeypatch.setattr(Line, "counts", counts)
+    monkeypatch.setattr(Accelerator, "device", torch.device("meta"))
+    with pytest.raises(Counted) as found:
+        train(a_stage(accumulate=accumulate), small, accelerator)
+    assert {device.type for device in found.value.args} == {"meta"}
+
+
 RANK = """
 import torch
 from accelerate import Accelerator

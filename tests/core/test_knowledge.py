@@ -282,6 +282,58 @@ class Blank(Dataset):
         return np.zeros((8, 8), np.uint8)
 
 
+class Counts(Reader):
+    """Labels as the report has them; how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def annotate(self, studies: Iterable[Study]) -> Iterator[Labels]:
+        for labels in super().annotate(studies):
+            self.asked += 1
+            yield labels
+
+
+def two(folder: Path, *, writes: bool) -> list[tuple[Knowledge, Counts]]:
+    """What two processes know, of which the first asks for both."""
+    sent: list[Any] = []
+
+    def once(make: Callable[[], Any]) -> Any:
+        sent.append(make())
+        return sent[-1]
+
+    found = []
+    for main in (True, False):
+        counts = Counts()
+        knowledge = Knowledge(dataset=Blank(), annotators={Labels: counts}, training=list)
+        knowledge.keep_in(folder, writes=writes and main)
+        knowledge.ask(once if main else lambda make: sent[-1])
+        found.append((knowledge, counts))
+    return found
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_of_several_processes_one_asks_and_the_others_hear_of_it(writes: bool, tmp_path: Path):
+    studies = [Study(str(n), (), (), report) for n, report in enumerate(("edema", "clear"))]
+    processes = two(tmp_path, writes=writes)
+    first, second = (each.open("train", studies, [Labels]) for each, _ in processes)
+
+    assert first == second
+    assert [study[Labels].values["Edema"] for study in second] == [1, 0]
+    assert [counts.asked for _, counts in processes] == [2, 0]
+    assert (tmp_path / "labels" / "train.jsonl").is_file() is writes
+
+
+def test_an_answer_that_only_the_main_process_sees_is_said_so(tmp_path: Path):
+    studies = [Study("a", (), (), "edema")]
+    (main, _), (other, _) = two(tmp_path, writes=True)
+    main.open("train", studies, [Labels])
+    other.keep_in(tmp_path / "of this machine", writes=False)
+
+    with pytest.raises(RunError, match="on a file system that all machines share"):
+        other.open("train", studies, [Labels])
+
+
 def test_an_oracle_is_let_through_and_says_so_wherever_scores_stand(
     found: Discovered, tmp_path: Path
 ):

@@ -19,16 +19,16 @@ from rrgcore.build import build_model
 from rrgcore.cli.memory_table import print_memory
 from rrgcore.errors import DataError
 from rrgcore.interfaces import Prepares
-from rrgcore.memory import Memory, Standing, Step
+from rrgcore.memory import Memory, Standing, Step, predict, predict_memory
 from rrgcore.memory.imagined import CountingTokenizer, imagine_prepared, imagine_studies
 from rrgcore.memory.predict import Growth
 from rrgcore.memory.stage import Rehearsed
+from rrgcore.model import freeze_for
 from rrgcore.optim import make_optimizer
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered
 from rrgcore.study import Study
 from rrgcore.tokenizers import Tokenizers
-from rrgcore.training import freeze_for
 from tests.conftest import TINY
 
 BLOCK = 512
@@ -228,6 +228,37 @@ def test_a_batch_that_was_tried_fits_and_one_more_study_does_not() -> None:
 
 
 # ---- what is shown ------------------------------------------------------------------------------
+
+
+class Straight(Rehearsed):
+    """Needs what its name says: so much at all times, and so much a study."""
+
+    def __init__(self, plan: Plan, tokenizers: Tokenizers, stage: str, **_: Any) -> None:
+        self.stage = plan.stages[stage]
+        always, self.each = {"align": (20, 1), "generate": (5, 4)}[stage]
+        self.standing = Standing(0, 0, 0, 0, 0, 0, always)
+
+    def step(self, size: int) -> Step:
+        return Step(0, 0, self.standing.peak + self.each * size)
+
+    def writing(self, size: int) -> int:
+        return 0
+
+
+def test_a_batch_fits_if_every_stage_fits_with_it(
+    plugins: Discovered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage that needs most for one study need not be the one that needs most for many."""
+    monkeypatch.setattr(predict, "Rehearsed", Straight)
+    monkeypatch.setattr(predict, "check_assembled", lambda *_, **__: None)
+    monkeypatch.setattr(predict, "_room", lambda gigabytes: gigabytes)
+    plan, tokenizers = plan_of(
+        plugins, str(TINY), "data.batch_size=1", "stages.generate.freeze=[encoder]"
+    )
+    found = predict_memory(plan, tokenizers)
+
+    assert (found.stage, found.a_study) == ("align", 1)
+    assert found.fits == {"24 GB": 4, "48 GB": 10, "80 GB": 18}
 
 
 def test_memory_is_shown_as_a_table_of_megabytes() -> None:

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from rrgcore import load_recipe
 from rrgcore.annotations import Labels
+from rrgcore.assess import _probe
 from rrgcore.data import Loader
 from rrgcore.features import Features
 from rrgcore.interfaces import Embeds, Matches, Reconstructs
+from rrgcore.job import make_accelerator
 from rrgcore.model import ReportModel
 from rrgcore.plugins import Discovered
 from rrgcore.probes import (
@@ -122,14 +124,137 @@ def test_the_gap_is_above_zero_only_where_the_image_is_used(
     own = batch_with_marks(loader)
     other = replace(own, images=own.images.roll(1, 0))
 
-    assert image_gap(model, own, other) == pytest.approx(gap)
+    assert image_gap(model, [(own, other)]) == pytest.approx(gap)
 
 
 def test_the_gap_leaves_the_model_in_its_mode(model: ReportModel, loader: Loader) -> None:
     model.train()
-    image_gap(model, next(loader.epoch()), next(loader.epoch()))
+    image_gap(model, [(next(loader.epoch()), next(loader.epoch()))])
 
     assert model.training
+
+
+def test_the_gap_is_of_all_tokens_however_they_are_divided(
+    model: ReportModel, finished: Run
+) -> None:
+    studies = Studies(finished.plan)
+    found = []
+    for size in (7, 2):
+        loader = studies.loader(model, "train", training=False, first=7, batch_size=size)
+        own = list(loader.epoch())
+        loader.studies = exchange_images(loader.studies, 0)
+        found.append(image_gap(model, zip(own, loader.epoch(), strict=True)))
+
+    assert found[0] == pytest.approx(found[1], rel=1e-4, abs=1e-6)
+    assert found[0] != 0
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes", "half"),
+    [
+        (["data.val=5", "data.batch_size=4", "stages.align.precision=bf16"], [4, 1], True),
+        pytest.param(
+            ["data.val=40", "evaluation.batch_size=20"], [20, 12], False, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_while_training_the_gap_is_asked_in_batches_of_the_recipe_and_in_its_precision(
+    options: list[str],
+    sizes: list[int],
+    half: bool,
+    plugins: Discovered,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More studies at once than the recipe allows would not fit where it does."""
+    asked: list[tuple[list[int], bool]] = []
+
+    def ask(model: ReportModel, pairs: Any, device: Any) -> float:
+        asked.append(([len(own) for own, _ in pairs], torch.is_autocast_enabled("cpu")))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rrgcore.training.image_gap", ask)
+    alone = ["stages.generate=off", *(f"objectives.{name}=off" for name in ("mim", "mlm", "irm"))]
+    session = load_recipe(TINY, overrides=[*alone, *options], plugins=plugins)
+    with pytest.raises(KeyboardInterrupt):
+        session.run(tmp_path / "run")
+
+    assert asked == [(sizes, half)]
+
+
+# ---- in half precision ------------------------------------------------------------------------
+
+
+class Close(nn.Module, Embeds):
+    """Embeds images and reports that differ by less than half precision can tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = {"image": 0, "text": 0}
+
+    def _next(self, which: str, count: int) -> Tensor:
+        rows = torch.arange(self.rows[which], self.rows[which] + count)
+        self.rows[which] += count
+        angle = rows * 1e-2
+        return torch.stack([angle.cos(), angle.sin()], dim=1)
+
+    def embed_image(self, image: Encoded) -> Tensor:
+        return self._next("image", len(image.tokens))
+
+    def embed_text(self, text: Encoded) -> Tensor:
+        return self._next("text", len(text.tokens))
+
+
+def test_what_is_near_is_told_apart_where_features_are_in_half(
+    model: ReportModel, loader: Loader
+) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ask(with_objectives(model, irc=Close()), loader, embeds="irc")
+
+    assert found["recall@1 of 10, IRC"] == 1
+
+
+class PaintsInHalf(nn.Module, Reconstructs):
+    """Gives what numpy has no type for."""
+
+    def reconstruct(self, features: Features, prepared: Any) -> Mapping[str, Tensor]:
+        return {"error": torch.full((len(features.batch),), 0.5, dtype=torch.bfloat16)}
+
+
+def test_errors_in_half_precision_are_measured(model: ReportModel, loader: Loader) -> None:
+    model = with_objectives(model, mim=PaintsInHalf())
+    found = reconstruction(model, "mim", loader, rng=rng(), watcher=Watcher())
+
+    assert found["error at hidden patches"] == 0.5
+
+
+def test_probes_see_what_training_and_writing_see(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The precision of the stages: a recipe that fits in half need not fit in whole."""
+    seen: dict[str, bool] = {}
+    for name in ("retrieval", "reconstruction", "nearest_reports"):
+
+        def noted(*given: Any, name: str = name, **options: Any) -> Any:
+            seen[name] = torch.is_autocast_enabled("cpu")
+            return [] if name == "nearest_reports" else {}
+
+        monkeypatch.setattr(f"rrgcore.assess.{name}", noted)
+    plan = replace(
+        finished.plan,
+        stages={n: replace(s, precision="bf16") for n, s in finished.plan.stages.items()},
+    )
+    _probe(
+        plan,
+        finished.model(),
+        Studies(plan),
+        finished.folder,
+        make_accelerator(plan),
+        Watcher(),
+        "test",
+    )
+
+    assert seen == {"retrieval": True, "reconstruction": True, "nearest_reports": True}
 
 
 # ---- retrieval --------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from rrgcore import load_recipe
 from rrgcore.engine import Step
+from rrgcore.errors import RecipeError
 from rrgcore.faults.nonfinite import NonFiniteLoss
 from rrgcore.folder import RunFolder
 from rrgcore.job import make_accelerator
@@ -253,6 +254,34 @@ def test_patience_ends_a_stage(tmp_path: Path, plugins: Discovered) -> None:
     assert validations[-3]
 
 
+def test_a_validation_without_a_score_is_never_the_best_one(
+    tmp_path: Path, plugins: Discovered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the first, so that there is something to test."""
+    scores = iter([float("nan"), 0.9, None])
+    monkeypatch.setattr("rrgcore.training.selected", lambda *_: next(scores))
+    notes: list[str] = []
+
+    class Listens(Watcher):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    overrides = ["stages.align={epochs: 3}", "data.train=5", "data.val=2", "data.test=2"]
+    run = load_recipe(TINY, variants=["short"], overrides=overrides, plugins=plugins).run(
+        tmp_path / "run", watcher=Listens()
+    )
+
+    state = json.loads((run.folder.best / "state.json").read_text())
+    assert (state["epoch"], state["score"], run.folder.record["best"]["score"]) == (2, 0.9, 0.9)
+    validations = [e["best"] for e in run.folder.metrics() if e.get("split") == "val"]
+    assert validations == [False, True, False]
+    assert [note for note in notes if "BLEU-1" in note] == [
+        "align, epoch 1: no BLEU-1 came of the validation, and none before",
+        "align, epoch 3: no BLEU-1 came of the validation, so the best checkpoint stays what it "
+        "was",
+    ]
+
+
 def test_validations_come_as_often_as_the_stage_says(tmp_path: Path, plugins: Discovered) -> None:
     overrides = ["stages.align={epochs: 5, evaluate_every: 2}"]
     run = load_recipe(TINY, variants=["short"], overrides=overrides, plugins=plugins).run(
@@ -304,3 +333,24 @@ def test_a_signal_stops_a_process_where_it_can_go_on(
     assert "to go on: rrg run" in out
     load_recipe(TINY, plugins=plugins).run(tmp_path / "run")
     assert_same_run(finished.path, tmp_path / "run")
+
+
+@pytest.mark.parametrize(("untested", "expected"), [("align", "generate"), ("generate", "align")])
+def test_a_stage_that_trains_for_others_is_never_what_is_tested(
+    untested: str, expected: str, tmp_path: Path, plugins: Discovered
+) -> None:
+    overrides = [f"stages.{untested}.tested=false", "evaluation={probes: false, baselines: false}"]
+    run = load_recipe(TINY, overrides=overrides, plugins=plugins).run(tmp_path / "run")
+
+    assert run.folder.record["best"]["stage"] == expected
+    tested, own = (
+        (run.path / "checkpoints" / name / "model.safetensors").read_bytes()
+        for name in ("best", f"{expected}/best")
+    )
+    assert tested == own
+
+
+def test_a_run_that_could_be_tested_with_no_checkpoint_is_refused(plugins: Discovered) -> None:
+    overrides = ["stages.align.tested=false", "stages.generate.tested=false"]
+    with pytest.raises(RecipeError, match="no stage is `tested`"):
+        load_recipe(TINY, overrides=overrides, plugins=plugins).plan  # noqa: B018

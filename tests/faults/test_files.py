@@ -3,9 +3,10 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import stat
-from errno import EINVAL, ENOSPC
+from errno import EINVAL, EIO, ENOSPC
 from pathlib import Path
 
 import pytest
@@ -65,9 +66,9 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_after(
 ) -> None:
     write_text(tmp_path / "run.json", "{}\n")
 
-    assert calls == [
-        "sync .run.json.writing",
-        "replace .run.json.writing run.json",
+    assert [re.sub(r"\.[0-9a-f]{8}\.writing", ".….writing", call) for call in calls] == [
+        "sync .run.json.….writing",
+        "replace .run.json.….writing run.json",
         f"sync {tmp_path.name}",
     ]
 
@@ -146,6 +147,27 @@ def test_what_fails_between_two_names_leaves_the_checkpoint_as_it_was(
     assert (tmp_path / "last" / "a").read_text() == "old"
 
 
+@pytest.mark.parametrize("what", ["sync_file", "sync_folder"])
+def test_a_device_that_fails_when_all_is_written_is_told_with_the_file(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path) -> None:
+        raise OSError(EIO, os.strerror(EIO))
+
+    with written_whole(tmp_path / "last") as folder:
+        (folder / "tensors").write_bytes(b"old")
+    named = tmp_path / "last" / ("tensors" if what == "sync_file" else "")
+    again = written_whole(tmp_path / "last")
+    (again.__enter__() / "tensors").write_bytes(b"new")
+    monkeypatch.setattr(f"rrgcore.disk.{what}", fails)
+    with pytest.raises(WriteError) as refused:
+        again.__exit__(None, None, None)
+
+    assert str(refused.value).startswith(f"{named} could not be written: the device failed (input/")
+    assert (tmp_path / "last" / "tensors").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+
+
 def test_what_a_kill_left_is_cleared_away_and_what_lost_its_name_gets_it_back(
     tmp_path: Path,
 ) -> None:
@@ -155,6 +177,7 @@ def test_what_a_kill_left_is_cleared_away_and_what_lost_its_name_gets_it_back(
     (tmp_path / "best").mkdir()
     (tmp_path / ".best.replaced").mkdir()
     (tmp_path / ".run.json.writing").write_text("{")
+    (tmp_path / ".run.json.0123abcd.writing").write_text("{")
     (tmp_path / ".mine").write_text("not ours")
 
     tidy(tmp_path)
@@ -256,7 +279,9 @@ def test_sizes_are_written_as_one_says_them() -> None:
 # ---- folders that were killed while they were made ------------------------------------------
 
 
-@pytest.mark.parametrize("left", [[], [RECIPE], [RECIPE, f".{RUN}.writing"]])
+@pytest.mark.parametrize(
+    "left", [[], [RECIPE], [RECIPE, f".{RUN}.writing"], [f".{RECIPE}.0123abcd.writing"]]
+)
 def test_a_run_that_was_killed_while_it_made_its_folder_begins_there_without_being_asked(
     left: list[str], tmp_path: Path, plugins: Discovered
 ) -> None:

@@ -89,7 +89,9 @@ def test_a_full_disk_stops_a_run_which_goes_on_when_there_is_room(
 
     assert re.match(f"{out}/{file} could not be written: it would be larger than a file may", said)
     assert needed in said
-    assert "The last checkpoint, of stage align after step 3, is whole. Raise that limit" in said
+    last = out / "checkpoints/align/last"
+    kept = f"The last checkpoint is that of stage align after step 3: {last}. Raise that limit"
+    assert kept in said
     assert said.endswith(f"go on: rrg run {out / 'recipe.yaml'} --out {out}")
     assert not load_run(out, plugins=session.plugins).model("align/last").training
     session.run(out)
@@ -104,7 +106,7 @@ def test_a_full_disk_is_a_sentence_and_status_2(rrg: Rrg, tmp_path: Path) -> Non
     assert answer.code == 2
     assert "Traceback" not in answer.err
     assert len(answer.err.splitlines()) == 1
-    assert "No checkpoint was saved yet, and training will begin anew" in answer.err
+    assert "There is no checkpoint yet. Raise that limit, and go on: rrg run" in answer.err
 
 
 def test_a_run_that_cannot_even_be_begun_leaves_nothing(rrg: Rrg, tmp_path: Path) -> None:
@@ -211,7 +213,7 @@ def test_a_run_on_a_disk_that_fills_up_goes_on_when_there_is_room(
 
     assert "safetensors could not be written: no space is left on the device (" in said
     assert "kB needed, " in said
-    assert "is whole. Make room there, and go on: rrg run" in said
+    assert "checkpoints/align/last. Make room there, and go on: rrg run" in said
     with pytest.raises(WriteError):  # there is no more room than before
         session.run(out)
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)

@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,14 +20,18 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from rrgcore import load_recipe, load_run, load_saved_batch
+from rrgcore.engine import Step
 from rrgcore.errors import RunError
 from rrgcore.faults.batches import save_batch
-from rrgcore.faults.culprits import by_part
+from rrgcore.faults.culprits import by_part, not_finite
 from rrgcore.faults.nonfinite import Finite, NonFiniteLoss
+from rrgcore.faults.stops import Scene, infinite_buffers, last_saved, state_of
+from rrgcore.folder import RunFolder
 from rrgcore.images import resize
 from rrgcore.plugins import Discovered, discover
 from rrgcore.session import Session
 from rrgcore.types import Batch, Losses, MaskedText, ObjectiveOutput, Tokens
+from rrgcore.watch import Watcher
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
 POISON = Path(__file__).parent / "poison.py"
@@ -195,6 +201,84 @@ def test_weights_that_a_step_made_infinite_are_not_saved(
         "They were not saved. There is no checkpoint yet. "
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_are_infinite_are_not_saved_when_somebody_stops_the_run(
+    poison: Discovered, tmp_path: Path
+) -> None:
+    """The fourth step is the second epoch's first: nothing else looks at it."""
+    notes: list[str] = []
+
+    class Stops(Watcher):
+        def step(self, step: Step) -> None:
+            if step.position.step == 4:
+                signal.raise_signal(signal.SIGTERM)
+
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    given = session(poison, "stages.align.epochs=2", how="weights", after=4)
+    with pytest.raises(KeyboardInterrupt):
+        given.run(tmp_path / "run", watcher=Stops())
+    last = tmp_path / "run/checkpoints/align/last"
+
+    assert notes[-2] == (
+        "weights are not finite after the step (stage align, epoch 2, step 4): they were not "
+        f"saved. The last checkpoint is that of stage align after step 3: {last}"
+    )
+    assert notes[-1].startswith("stopped; to go on: rrg run")
+    assert json.loads((last / "state.json").read_text())["position"]["step"] == 3
+    saved = load_file(last / "model.safetensors")
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in saved.values())
+
+
+class Masked(torch.nn.Module):
+    """A mask that is infinite by design, a buffer that training moves, and a tied weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(2))
+        self.tied = self.weight
+        self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("count", torch.tensor(0))
+
+
+def test_buffers_are_looked_at_but_for_those_that_are_infinite_by_design(
+    accelerator: Accelerator,
+) -> None:
+    model = Masked()
+    given = infinite_buffers(model)
+    scene: Any = SimpleNamespace(stage="align", accelerator=accelerator, by_design=given)
+    Scene.check_weights(scene, state_of(model), 0, 1)
+    model.mean.fill_(torch.nan)
+
+    assert given == {"mask"}
+    assert list(state_of(model)) == ["weight", "mask", "mean", "count"]
+    assert not_finite(state_of(model)) == ["mask", "mean"]
+    with pytest.raises(
+        NonFiniteLoss, match=r"not finite after the step \(stage align, epoch 1, st"
+    ):
+        Scene.check_weights(scene, state_of(model), 0, 1)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("type", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_value_that_is_none_is_found_wherever_it_is(value: float, type: torch.dtype) -> None:
+    tensors = {str(at): torch.ones(3, 5, dtype=type) for at in range(15)}
+    for at, tensor in enumerate(tensors.values()):
+        tensor.view(-1)[at] = value
+
+    whole = {"one": torch.ones(3), "none": torch.ones(0), "id": torch.ones(2).long()}
+    assert not_finite({**tensors, **whole}) == list(tensors)
+
+
+def test_a_state_that_is_damaged_is_no_last_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints/align/last"
+    folder.mkdir(parents=True)
+    (folder / "state.json").write_text('{"stage": "align", "position": {}}')
+
+    assert last_saved(RunFolder(tmp_path), ["align", "generate"]) == "There is no checkpoint yet"
 
 
 def test_parameters_are_named_by_the_parts_of_a_recipe() -> None:

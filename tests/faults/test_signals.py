@@ -60,6 +60,15 @@ def test_what_a_launcher_passes_on_is_no_second_signal() -> None:
             signal.raise_signal(signal.SIGTERM)
 
 
+def test_a_signal_that_another_process_heard_is_the_first_one_here() -> None:
+    with Interrupts(echo=0.2) as interrupts:
+        interrupts.share(0)
+        assert not interrupts.asked
+        interrupts.share(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # the launcher's, as that process has ended
+        assert (interrupts.heard, interrupts.forced) == (signal.SIGTERM, False)
+
+
 def test_handlers_are_given_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Interrupts():

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from rrgcore import load_recipe, load_run
+from rrgcore.check.torch_classes import known_classes
 from rrgcore.checkpoint import ALIASES, LEFT_OUT, MODEL, load_model, save_model
 from rrgcore.errors import RecipeError, RunError, UserError, WeightsError
 from rrgcore.folder import RunFolder
@@ -26,7 +27,15 @@ from rrgcore.optimizer_state import OPTIMIZER, load_optimizer, save_optimizer
 from rrgcore.plugins import Discovered
 from rrgcore.prediction.written import Written
 from rrgcore.session import Run
-from rrgcore.stage_state import BEST, LAST, check_alike, check_at_most, read_state
+from rrgcore.stage_state import (
+    BEST,
+    LAST,
+    check_alike,
+    check_at_most,
+    check_position,
+    check_same,
+    read_state,
+)
 from rrgcore.tokens import PretrainedTokenizer, load_saved_tokenizer
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -459,6 +468,104 @@ def test_a_position_beyond_the_data_is_refused(copy: Path, plugins: Discovered) 
         load_recipe(TINY, plugins=plugins).run(copy)
 
 
+def at_step_two(state: dict[str, Any], address: str, value: object) -> dict[str, Any]:
+    """A state of the first stage after two steps of three, with one value changed."""
+    between = {**state, "waiting": 0, "unvalidated": False, "done": False}
+    position = {"epoch": 0, "batches": 4, "step": 2}
+    return with_value({**between, "position": position}, address, value)
+
+
+@pytest.mark.parametrize(
+    ("address", "value", "said"),
+    [
+        ("position.batches", 4, None),
+        ("position.batches", 5, "position.batches is 5, and after step 2 it is 4. Is the run gone"),
+        ("position.epoch", 1, "position.epoch is 1, and after step 2 it is 0"),
+        ("position.step", 1, "position.batches is 4, and after step 1 it is 2"),
+        ("waiting", 1, "waiting is 1, and there were at most 0 validations"),
+        ("unvalidated", True, "unvalidated is true, and no epoch has ended there"),
+    ],
+)
+def test_a_position_is_where_its_steps_lead(
+    address: str, value: object, said: str | None, finished: Run, tmp_path: Path
+) -> None:
+    state = json.loads((finished.path / "checkpoints/align/last/state.json").read_text())
+    state = at_step_two(state, address, value)
+    if said is None:
+        check_position(tmp_path, state, steps=6, each=3, by=2)
+        return
+
+    with pytest.raises(RunError) as refused:
+        check_position(tmp_path, state, steps=6, each=3, by=2)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("steps", [6, 7])
+def test_a_stage_may_end_within_an_epoch(steps: int, tmp_path: Path) -> None:
+    ended = {"epoch": -(-steps // 3), "batches": 0, "step": steps}
+    state = {"position": ended, "waiting": 2, "unvalidated": True}
+
+    check_position(tmp_path, state, steps=steps, each=3, by=2)
+
+
+def test_a_position_that_says_more_is_refused(finished: Run, tmp_path: Path) -> None:
+    state = json.loads((finished.path / "checkpoints/align/last/state.json").read_text())
+    (tmp_path / "state.json").write_text(json.dumps(with_value(state, "position.more", 1)))
+
+    with pytest.raises(RunError, match=r"is damaged: position says 'more' as well"):
+        read_state(tmp_path / "state.json", "align", LAST)
+
+
+@pytest.mark.parametrize(
+    ("stage", "address", "value", "said"),
+    [
+        (
+            "generate",
+            "rates",
+            [1e300, 1e300],
+            r"schedule\.rates\[0\] is 1e\+300, and this recipe's",
+        ),
+        ("generate", "steps", 7, r"schedule\.steps is 7, and this recipe's is 6 there"),
+        (
+            "generate",
+            "scheduler.last_epoch",
+            2.5,
+            r"last_epoch is 2\.5, and this recipe's is 4 the",
+        ),
+        # the stage after it would go on with these rates
+        (
+            "align",
+            "rates",
+            [0.5, 0.5],
+            r"align/last/state\.json: schedule\.rates\[0\] is 0\.5, and",
+        ),
+    ],
+)
+def test_a_schedule_is_where_its_steps_lead(
+    stage: str, address: str, value: object, said: str, copy: Path, plugins: Discovered
+) -> None:
+    RunFolder(copy).update(state="stopped")
+    edited(
+        copy / f"checkpoints/{stage}/last/state.json",
+        lambda state: with_value(state, f"schedule.{address}", value),
+    )
+    edited(copy / "checkpoints/generate/last/state.json", lambda state: {**state, "done": False})
+    sealed(copy)
+
+    with pytest.raises(RunError, match=said):
+        load_recipe(TINY, plugins=plugins).run(copy)
+
+
+def test_what_is_computed_again_may_be_rounded_otherwise(tmp_path: Path) -> None:
+    expected = {"rates": (0.1, 0.2), "steps": 3, "by": None, "name": "x", "on": True}
+    found = {**expected, "rates": [0.1 * (1 + 1e-9), 0.2]}
+    check_same(tmp_path, "schedule", found, expected)
+
+    for key, value in {"rates": [0.1, 0.3], "steps": 4, "by": 1, "name": "y", "on": False}.items():
+        with pytest.raises(RunError, match=rf"schedule\.{key}.* is .*, and this recipe's is "):
+            check_same(tmp_path, "schedule", {**found, key: value}, expected)
+
+
 def test_what_there_is_can_be_reached(tmp_path: Path) -> None:
     check_at_most(tmp_path, {"position.step": (6, 6), "position.epoch": (0, 2)})
 
@@ -662,7 +769,7 @@ OPTIMIZERS = {
             tensors(p, lambda t: {k: t[k] for k in t if k != "0.exp_avg"}),
             {**s, "tensors": [k for k in s["tensors"] if k != "0.exp_avg"]},
         ),
-        "holds exp_avg, exp_avg_sq, step of parameter 1, and exp_avg_sq, step of others",
+        "holds exp_avg_sq, step of parameter 0, and this optimizer keeps exp_avg, exp_avg_sq, step",
     ),
     "a parameter that there is not": (
         lambda p, s: (
@@ -713,6 +820,56 @@ OPTIMIZERS = {
         lambda p, s: (None, {**s, "state": {"0": {"step": [1]}}}),
         "optimizer.state.0.step is no number",
     ),
+    "a moment of one number": (
+        lambda p, s: (tensors(p, lambda t: {**t, "0.exp_avg": torch.zeros(())}), s),
+        "0.exp_avg is () of torch.float32, and its parameter is (2, 2)",
+    ),
+    "a moment of one row": (
+        lambda p, s: (tensors(p, lambda t: {**t, "0.exp_avg": torch.zeros(1, 2)}), s),
+        "0.exp_avg is (1, 2) of torch.float32",
+    ),
+    "a count of several": (
+        lambda p, s: (tensors(p, lambda t: {**t, "0.step": torch.ones(1)}), s),
+        "0.step is (1,) of torch.float32",
+    ),
+    "a count below 0": (
+        lambda p, s: (tensors(p, lambda t: {**t, "0.step": torch.tensor(-1.0)}), s),
+        "0.step is -1.0, which is no count",
+    ),
+    "a count that is none": (
+        lambda p, s: (tensors(p, lambda t: {**t, "0.step": torch.tensor(torch.nan)}), s),
+        "0.step is nan, which is no count",
+    ),
+    "a count beyond the steps": (
+        lambda p, s: (tensors(p, lambda t: {**t, "0.step": torch.tensor(9.0)}), s),
+        "0.step is 9, and 1 steps were taken",
+    ),
+    "squares below 0": (
+        lambda p, s: (tensors(p, lambda t: {**t, "1.exp_avg_sq": -torch.ones(2)}), s),
+        "1.exp_avg_sq holds numbers below 0",
+    ),
+    "a moment of none, everywhere": (
+        lambda p, s: (
+            tensors(p, lambda t: {k: t[k] for k in t if not k.endswith("exp_avg")}),
+            {
+                **s,
+                "tensors": [k for k in s["tensors"] if not k.endswith("exp_avg")],
+                "state": {str(index): {"exp_avg": None} for index in range(2)},
+            },
+        ),
+        "holds no exp_avg of parameter 0",
+    ),
+    "a moment that is a number in the text": (
+        lambda p, s: (None, {**s, "state": {"0": {"exp_avg": 3}}}),
+        "optimizer.state.0.exp_avg is no number that is kept",
+    ),
+    "other options": (
+        lambda p, s: (
+            None,
+            {**s, "param_groups": [{**g, "betas": [0.9, 2.0]} for g in s["param_groups"]]},
+        ),
+        "optimizer.param_groups[0].betas[1] is 2.0, and this recipe's is 0.999 there",
+    ),
     "no names": (lambda p, s: (None, {**s, "tensors": None}), "optimizer.tensors is no list"),
     "half a file": (lambda p, s: (p.write_bytes(p.read_bytes()[:-1]), s), "is damaged"),
 }
@@ -725,8 +882,40 @@ def test_the_state_of_another_optimizer_is_refused(what: str, tmp_path: Path) ->
     _, state = change(tmp_path / OPTIMIZER, state)
 
     with pytest.raises(RunError) as refused:
-        load_optimizer(tmp_path, state, an_optimizer(), said_by=tmp_path / "state.json")
+        load_optimizer(tmp_path, state, an_optimizer(), said_by=tmp_path / "state.json", steps=1)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "momentum"),
+    [
+        *((name, {}) for name in known_classes(torch.optim, torch.optim.Optimizer)),
+        *((name, {"momentum": 0.9}) for name in ("SGD", "RMSprop")),
+    ],
+)
+def test_the_state_of_whatever_optimizer_a_recipe_may_name_comes_back(
+    name: str, momentum: dict[str, float], tmp_path: Path
+) -> None:
+    def after(steps: int) -> torch.optim.Optimizer:
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        one = nn.Parameter(torch.ones(()))
+        optimizer = getattr(torch.optim, name)([*model.parameters(), one], lr=0.1, **momentum)
+        for _ in range(steps):
+            (model(torch.ones(1, 3)) * one).sum().backward()
+            optimizer.step()
+        return optimizer
+
+    expected, optimizer = after(2).state_dict(), after(0)
+    plain = json.loads(json.dumps(save_optimizer(tmp_path, expected)))
+    load_optimizer(tmp_path, plain, optimizer, said_by=tmp_path / "state.json", steps=2)
+
+    found = optimizer.state_dict()["state"]
+    assert found.keys() == expected["state"].keys()
+    for index, values in expected["state"].items():
+        assert found[index].keys() == values.keys()
+        for key, value in values.items():
+            assert value is None or torch.equal(found[index][key], value), key
 
 
 def test_another_model_s_optimizer_is_refused(tmp_path: Path) -> None:
