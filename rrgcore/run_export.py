@@ -25,7 +25,7 @@ from rrgcore.card import CARD, make_card
 from rrgcore.checkpoint import LeftOut, left_out_of
 from rrgcore.digest import digest_of_file
 from rrgcore.disk import make_folder, put_in_place, writing
-from rrgcore.errors import RunError
+from rrgcore.errors import RunError, UserError
 from rrgcore.files import read_json, write_json, write_text, written_whole
 from rrgcore.folder import (
     ARTEFACTS,
@@ -106,6 +106,8 @@ def export_run(
     if target.resolve().is_relative_to(run.path.resolve()):
         raise RunError(f"{target} is in the run folder itself; name a folder elsewhere")
     make_folder(target.parent)
+    if not os.access(target.parent, os.W_OK):
+        raise UserError(f"{target.parent} may not be written in; name a folder elsewhere")
     if zipped:
         with TemporaryDirectory(prefix=f".{target.stem}.", dir=target.parent) as place:
             root = Path(place, target.stem)

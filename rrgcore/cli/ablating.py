@@ -128,6 +128,7 @@ def ablate(
         seeds, delta = seeds or told.seeds, delta or told.delta
         metrics = metrics or told.metrics
     elif not variants:
+        _check_there(recipe)
         raise UserError(
             "--variants is needed: the rows of the table, such as full,a,b+c; or name a table that "
             "has them, as listed by: rrg list ablations"
@@ -172,6 +173,19 @@ def ablate(
 
 
 # ---- what was said --------------------------------------------------------------------------
+
+
+def _check_there(name: str) -> None:
+    """Raise UserError for what is neither a recipe nor a table, with the nearest of both."""
+    from rrgcore.installed import list_ablations
+    from rrgcore.recipe import find_recipe
+
+    tables = [key.rpartition("/")[2] for key in list_ablations()]
+    try:
+        find_recipe(name)
+    except UserError as error:
+        near = did_you_mean(name, tables)
+        raise UserError(f"{error}\nTables: {', '.join(tables)}.{near}") from error
 
 
 def _check_one_of(given: str, known: Sequence[str], option: str) -> None:

@@ -52,7 +52,7 @@ def new(
     typer.echo(
         f"\n{folder}: a plugin with the {wanted} {names.component}. Next:\n"
         f"  cd {folder}\n"
-        "  pip install -e .\n"
+        "  pip install -e '.[test]'\n"
         "  pytest\n"
         f"  rrg run {names.plugin}.yaml --variant tiny\n"
         f"Begin in {names.package}/{names.thing}.py; README.md says what is where"

@@ -86,9 +86,14 @@ def predict(
                 display.note(f"{done:,} of {len(requests):,} are in {out} already")
             count = -(-len(waiting) // predictor.batch_size)
             batches = predictor.batches(waiting)
-            for batch in display.track(batches, "writing reports", count):
-                tally.count(batch)
-                sink.append(batch)
+            try:
+                for batch in display.track(batches, "writing reports", count):
+                    tally.count(batch)
+                    sink.append(batch)
+            except KeyboardInterrupt:
+                if out is not None:
+                    display.note(f"stopped; what was written is in {out}: the same command goes on")
+                raise
             sink.finish()
         for line in tally.told(out):
             display.note(line)

@@ -76,6 +76,9 @@ def write_page(
     record, portable = folder.record, Portable()
     checked, notes = _checked(plan)
     lines = read_lines(folder, split) if most else []
+    if most and not lines:
+        again = f"rrg evaluate {folder.path}" + ("" if split == "test" else f" --split {split}")
+        notes.append(f"The run has written no report of its {split} split: {again}")
     browser = None
     if lines:
         watcher.note(f"comparing the reports of {len(lines):,} studies")

@@ -179,7 +179,14 @@ def opened(path: Path, origin: Origin) -> Iterator[Output]:
         raise UserError(f"{path} is a folder; name a file for the predictions")
     make_folder(path.absolute().parent)
     beside = path.with_name(f".{path.name}.lock")
-    with beside.open("w") as lock:
+    try:
+        lock = beside.open("w")
+    except OSError as error:
+        why = error.strerror or error
+        raise UserError(
+            f"{path} cannot be written ({why}); name another file with --out"
+        ) from error
+    with lock:
         if not lock_file(lock):
             raise RunError(f"{path} is in use: another rrg is writing predictions to it")
         try:

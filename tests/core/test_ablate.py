@@ -419,3 +419,9 @@ def test_a_picture_that_cannot_be_written_is_refused_before_anything_runs(
     answer = rrg("ablate", TINY, "--variants", "full,short", "--figure", tmp_path / "table.pdf")
     assert answer.code == 2
     assert "expected a name that ends in .png or .svg" in answer.err
+
+
+def test_a_misspelt_table_gets_the_nearest_one(rrg: Any) -> None:
+    answer = rrg("ablate", "kia_tabel3")
+    assert answer.code == 2
+    assert "Did you mean 'kia_table3'?" in answer.err

@@ -108,6 +108,12 @@ def test_without_studies_no_report_is_in_the_page(run: Run) -> None:
     assert run.scores["about baselines"]["best constant report"].partition(": ")[2] not in text
 
 
+def test_a_page_of_a_split_of_which_nothing_was_written_says_what_to_do(run: Run) -> None:
+    text = text_of(run, split="val")
+    assert "has written no report of its val split: rrg evaluate" in text
+    assert "--split val" in text
+
+
 def test_paths_of_this_machine_are_not_in_the_page(run: Run) -> None:
     told = ["data.root=/home/me/films", "seed=3"]
     rewrite(run, "run.json", lambda record: {**record, "overrides": told})

@@ -123,3 +123,9 @@ def test_a_csv_row_is_a_line_whatever_it_holds(tmp_path: Path) -> None:
     assert rows[0]["warnings"] == "prior: says “stable”"
     assert rows[0]["versions"] == "rrg 0.1.0, torch 2.6, plugins of rrg 0.1.0: kia"
     assert write(path) == {"a", "b"}
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a place where no file can be made")
+def test_where_nothing_can_be_written_that_is_said() -> None:
+    with pytest.raises(UserError, match=r"/proc/o\.jsonl cannot be written .*--out"):
+        write(Path("/proc/o.jsonl"), written("a"))
