@@ -92,7 +92,7 @@ class DiskCache:
             return Found(at, self[at])
         # looked at first: what is written to it from now on makes it look different
         data = load_bytes(path)
-        content = content_key(path, data)
+        content = content_key(data)
         if (at := self._find(content)) is not None:
             self._rename(at, looks)
             return Found(at, self[at])

@@ -44,7 +44,7 @@ def with_recipe(run: Path, change: Callable[[dict[str, Any]], None]) -> str:
 
 def test_a_finished_run_has_a_card_with_every_heading(finished: Run) -> None:
     text = (finished.path / CARD).read_text()
-    assert text.startswith("# tiny\n\nevery kind of component")
+    assert text.startswith("# tiny\n\nThe recipe that it began from says: every kind of component")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == HEADINGS
     assert "no number here can be compared with a published one" in text
 

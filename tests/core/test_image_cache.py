@@ -29,7 +29,7 @@ from rrgcore.images.disk_cache import DiskCache
 from rrgcore.images.segment import SUFFIX, Segment
 from rrgcore.plugins import Discovered
 from rrgcore.prediction.inputs import Request
-from rrgcore.prediction.predictor import Pictures
+from rrgcore.prediction.predictor import Pictures, Shown
 from rrgcore.recipe import load_recipe as read_recipe
 from rrgcore.resolve import resolved
 from rrgcore.study import ImageRef, Study
@@ -318,18 +318,15 @@ def test_a_file_whose_content_is_known_is_not_decoded_wherever_it_is(
     assert rooms(folder)[0].images == 5
 
 
-def test_old_dicom_is_known_by_its_ending_and_so_not_found_by_another(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_old_dicom_is_found_under_any_name(folder: Path, tmp_path: Path) -> None:
     grey = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
     write_dicom(tmp_path / "whole.dcm", grey)
     old = (tmp_path / "whole.dcm").read_bytes()[132:]  # without the mark
     for name in ("old.dcm", "old.bin"):
         (tmp_path / name).write_bytes(old)
     cache = make_cache(folder)
-    check(cache, [tmp_path / "old.dcm"])
-    with pytest.raises(DataError, match=r"old\.bin: is not an image"):
-        cache.read(tmp_path / "old.bin")
+    check(cache, [tmp_path / "old.dcm", tmp_path / "old.bin"])
+    assert rooms(folder)[0].images == 1
 
 
 OPERATIONS = st.lists(
@@ -813,7 +810,7 @@ def test_images_to_predict_are_not_kept(folder: Path, pictures: list[Path]) -> N
     shown = Pictures()
     images = ImageCache(shown, size=SIZE, disk=make_cache(folder))
     request = Request("a", tuple(pictures), ("unknown",) * len(pictures))
-    with shown.showing([(request, [read_image(path) for path in pictures])]):
+    with shown.showing([Shown(request, [read_image(path) for path in pictures])]):
         for image in shown.study(request).images:
             images[image]
     assert not kept(folder)
