@@ -28,17 +28,12 @@ def in_a_recipe(folder: Path, cleaning: str) -> str:
 
 def built_json(built: Built, source: str, folder: Path, cleaning: str) -> dict[str, Any]:
     """Return the same as an object; every name is in `left_out.jsonl`."""
-    written, ledger = built.written, built.ledger
+    from rrgcore.sources.record import counts_of
+
     return {
         "folder": str(folder),
         "source": source,
-        "found": dict(ledger.found),
-        "studies": dict(written.studies),
-        "images": written.images,
-        "annotations": dict(written.annotations),
-        "left_out": {reason: len(names) for reason, names in ledger.left_out.items()},
-        "missing": {what: len(names) for what, names in ledger.missing.items()},
-        "bad": len(ledger.bad),
+        **counts_of(built.written, built.ledger),
         "overrides": in_a_recipe(folder, cleaning),
     }
 

@@ -54,12 +54,9 @@ def identity(source: Source, order: Order) -> dict[str, Any]:
     return dict(json.loads(json.dumps(facts)))
 
 
-def write_records(
-    folder: Path, source: Source, order: Order, written: Written, ledger: Ledger
-) -> None:
-    """Write both files."""
-    record = {
-        **identity(source, order),
+def counts_of(written: Written, ledger: Ledger) -> dict[str, Any]:
+    """Return how much of what was written, left out and found wrong."""
+    return {
         "found": dict(ledger.found),
         "studies": dict(written.studies),
         "images": written.images,
@@ -67,6 +64,16 @@ def write_records(
         "left_out": {reason: len(names) for reason, names in ledger.left_out.items()},
         "missing": {what: len(names) for what, names in ledger.missing.items()},
         "bad": len(ledger.bad),
+    }
+
+
+def write_records(
+    folder: Path, source: Source, order: Order, written: Written, ledger: Ledger
+) -> None:
+    """Write both files."""
+    record = {
+        **identity(source, order),
+        **counts_of(written, ledger),
         "versions": {"python": platform.python_version(), **_versions()},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
