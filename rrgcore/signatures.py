@@ -33,6 +33,10 @@ WIRING: Mapping[str, str] = {
 
 LARGEST = 2**53
 """Beyond it, one more is the same float."""
+TAKE_NONE = {("builtins", "object"), ("torch.nn.modules.module", "Module")}
+"""Classes whose constructor has no options, by name: torch may never have been imported, and
+torch.compile puts a function of its own in the place of the module's constructor.
+"""
 MISSING = inspect.Parameter.empty
 
 
@@ -111,11 +115,10 @@ def describe(annotation: Any) -> str:
 @cache
 def options_of(cls: type) -> Mapping[str, Option]:
     """Return the options of a class; asserts the house rule that constructors are keyword-only."""
-    constructor = cast(Any, cls).__init__
-    whose = getattr(constructor, "__module__", None)  # torch may never have been imported
-    if constructor is object.__init__ or whose == "torch.nn.modules.module":  # none of its own
+    owner = next(each for each in cls.__mro__ if "__init__" in vars(each))
+    if (owner.__module__, owner.__name__) in TAKE_NONE:
         return {}
-    hints = get_type_hints(constructor)
+    hints = get_type_hints(cast(Any, cls).__init__)
     found: dict[str, Option] = {}
     for name, parameter in list(inspect.signature(cls).parameters.items()):
         assert parameter.kind is parameter.KEYWORD_ONLY, (

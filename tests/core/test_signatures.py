@@ -78,6 +78,20 @@ def test_a_class_without_a_constructor_has_no_options() -> None:
     assert options_of(Adapter) == {}
 
 
+def test_a_constructor_that_torch_compile_replaced_is_still_torchs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Plain(nn.Module):
+        pass
+
+    def patched(self: nn.Module, *args: Any, **kwargs: Any) -> None:  # as torch._dynamo does
+        raise NotImplementedError
+
+    monkeypatch.setattr(nn.Module, "__init__", patched)
+
+    assert options_of(Plain) == {}
+
+
 def test_a_positional_argument_is_the_authors_mistake() -> None:
     class Positional:
         def __init__(self, size: int) -> None:
