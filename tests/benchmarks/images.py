@@ -9,8 +9,10 @@ way; through RGB, as R2Gen has it, is told too. Both make the same batches.
 import os
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Iterable, Sequence
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,14 @@ from torchvision import transforms
 
 from rrgcore import data
 from rrgcore.images import read_image
-from rrgcore.images.disk_cache import open_disk_cache
+from rrgcore.images.cache_keys import KEY
+from rrgcore.images.disk_cache import DiskCache, open_disk_cache
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Dataset as OurDataset
 from rrgcore.tokens import WordTokenizer
 
 IMAGES, PIXELS, SIZE, BATCH = 96, 1024, 224, 16
+INDEXED, INDEXED_SIZE = 5_000, 16
 WORKERS = (0, 2)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -111,6 +115,21 @@ def run_through(batches: Iterable[object]) -> None:
     assert sum(1 for _ in batches) == IMAGES // BATCH
 
 
+def index_bytes() -> float:
+    """Return the bytes of memory that a process takes for each image that is kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        keeping, keys = DiskCache(Path(folder), size=INDEXED_SIZE, limit=1 << 30, note=print), []
+        for number in range(INDEXED):
+            keys = [blake2b(f"{what} {number}".encode(), digest_size=KEY).digest() for what in "ab"]
+            keeping._keep(*keys, np.zeros((INDEXED_SIZE, INDEXED_SIZE), np.uint8))
+        tracemalloc.start()
+        finding = DiskCache(Path(folder), size=INDEXED_SIZE, limit=1 << 30, note=print)
+        assert finding._find(keys[0]) is not None, "every image is there"
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return taken / INDEXED
+
+
 def main() -> None:
     torch.set_num_threads(1)  # as in the processes of a DataLoader
     with tempfile.TemporaryDirectory() as folder:
@@ -164,7 +183,7 @@ def main() -> None:
     tell(
         f"images: {'; '.join(figures)}; {PIXELS} pixels, PNG of {kibibytes:.0f} KiB, to {SIZE}, "
         f"second epoch; the first takes {first['filling'] / first['off']:.2f} × as long as without "
-        "a cache",
+        f"a cache; {index_bytes():.0f} bytes of memory an image",
         rows,
     )
 

@@ -23,14 +23,14 @@ from rrgcore.scoring import Pair
 PAIRS = 3858
 
 
-def make_pairs() -> list[Pair]:
+def make_pairs(count: int = PAIRS) -> list[Pair]:
     """Reports of phantoms, each beside another's; of a fifth, beside itself."""
-    dataset = PhantomDataset(image_size=80, train=2 * PAIRS, seed=0)
+    dataset = PhantomDataset(image_size=80, train=2 * count, seed=0)
     reports = [study.report or "" for study in dataset.studies("train")]
     rng = np.random.default_rng(0)
     return [
-        Pair(str(i), reports[i if rng.random() < 0.2 else PAIRS + i], reports[i])
-        for i in range(PAIRS)
+        Pair(str(i), reports[i if rng.random() < 0.2 else count + i], reports[i])
+        for i in range(count)
     ]
 
 
