@@ -69,3 +69,27 @@ def test_the_average_is_the_paper_s(paper: str, measured: Any, rows: list[list[s
         average = average_change(own, reference, AVERAGED[paper])
         assert average is not None
         assert f"{average:+.1%}".replace("-", "−").replace("%", " %") in " ".join(row)
+
+
+ONE_SEED = {"kia_table2": "kia", "kia_table4": "kia", "cmeaa_table3": "cmeaa"}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [name for name in ONE_SEED if (DOCS / "papers" / "measured" / f"{name}.json").is_file()],
+)
+def test_every_figure_of_one_seed_is_as_it_came_out(table: str) -> None:
+    measured = json.loads((DOCS / "papers" / "measured" / f"{table}.json").read_text())
+    page = (DOCS / "papers" / f"{ONE_SEED[table]}.md").read_text(encoding="utf-8")
+    section = page.partition(f"rrg ablate {table} --seeds 1")[2].partition("\n#")[0]
+    found = [line for line in section.splitlines() if line.startswith("|") and "[" in line]
+    finished = [line for line in measured["lines"] if line["seeds"]]
+    assert len(found) == len(finished) > 0
+    for text, line in zip(found, finished, strict=True):
+        label, *cells, _ = [cell.strip() for cell in text.split("|")[1:-1]]
+        assert label == f"{line['label']} `{'+'.join(line['variants']) or 'full'}`"
+        figures = {
+            f"{each['value']:.3f} [{each['interval']['low']:.3f}, {each['interval']['high']:.3f}]"
+            for each in line["figures"].values()
+        }
+        assert {*cells} <= figures
