@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "load_recipe": "rrgcore.session",
-    "load_run": "rrgcore.session",
+    "load_run": "rrgcore.run",
     "load_saved_batch": "rrgcore.faults.batches",
     "score": "rrgcore.scoring.judging",
 }

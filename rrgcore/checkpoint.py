@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -167,11 +167,17 @@ def left_out_of(folder: Path) -> list[LeftOut]:
 def link_folder(source: Path, target: Path) -> None:
     """Give a checkpoint a second name without storing it twice, where the file system can."""
     with written_whole(target) as folder:
-        for file in source.iterdir():
+        link_files(source, folder)
+
+
+def link_files(source: Path, target: Path, *, but: Collection[str] = ()) -> None:
+    """Give the files of a folder, `but` some, a second name in another that is there."""
+    for file in source.iterdir():
+        if file.name not in but:
             try:
-                os.link(file, folder / file.name)
+                os.link(file, target / file.name)
             except OSError:
-                shutil.copy2(file, folder / file.name)
+                shutil.copy2(file, target / file.name)
 
 
 def _words(path: Path) -> dict[str, Any]:

@@ -210,6 +210,10 @@ class Endpoint:
         return headers
 
 
+BEGINS: Final = b'{"asked": "'
+"""How each line of a file of answers begins; one that was cut off may be shorter."""
+
+
 @final
 class Answers:
     """Answers on disk, by what was asked: a line each, written at once, so that whoever is stopped
@@ -258,6 +262,11 @@ class Answers:
         if self._known is None:
             self._known = {}
             lines = self.path.read_bytes().split(b"\n") if self.path.is_file() else []
+            if any(line[: len(BEGINS)] != BEGINS[: len(line)] for line in lines):
+                raise DataError(
+                    f"{self.path} holds lines that are no answers, and nothing is added to such a "
+                    "file: name another one for them"
+                )
             for line in lines:
                 try:
                     entry = json.loads(line)

@@ -4,25 +4,21 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from math import isfinite
 from pathlib import Path
-from typing import IO, Any, Literal, final, get_args
+from typing import Any, Literal, final, get_args
 
 from rrgcore.confined import check_links, inside
-from rrgcore.disk import make_folder, refusal, sync_file, writing
+from rrgcore.disk import make_folder, sync_file, writing
 from rrgcore.errors import DataError, RunError, UserError, WriteError
 from rrgcore.files import (
     append_line,
     cut_lines,
     is_unfinished,
-    lock_file,
     read_json,
     tidy,
     whole_lines,
@@ -30,25 +26,20 @@ from rrgcore.files import (
     write_text,
 )
 from rrgcore.json_text import parse_json
+from rrgcore.lock import LOCK, FolderLock
 from rrgcore.provenance import Provenance
-from rrgcore.recipe import Recipe, dump_recipe, load_recipe
+from rrgcore.recipe import RUN_RECIPE, Recipe, dump_recipe, load_recipe
+from rrgcore.versions import commit_of_checkout, package_versions
 
 State = Literal["running", "finished", "stopped"]
-RECIPE, RUN, METRICS, TIMING = "recipe.yaml", "run.json", "metrics.jsonl", "timing.jsonl"
-SCORES, PREDICTIONS, LOCK = "scores.json", "predictions.jsonl", ".lock"
+RECIPE, RUN, METRICS, TIMING = RUN_RECIPE, "run.json", "metrics.jsonl", "timing.jsonl"
+SCORES, PREDICTIONS = "scores.json", "predictions.jsonl"
 CHECKPOINTS, TOKENIZERS = "checkpoints", "tokenizers"
 ARTEFACTS, TRAINING, GIVEN = "artefacts", "training.json", "given"
-INDIFFERENT = ("workers", "cache")
-"""Keys of `data` that a run may go on with otherwise."""
+INDIFFERENT = {"data": ("workers", "cache"), "evaluation": ("batch_size",)}
+"""What a run may go on with otherwise, by section: it changes no result."""
 NONFINITE = "nonfinite"
 """Where batches are that stopped the run."""
-UNFOLLOWED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""A lock may be a stranger's: a link is not followed, and a pipe not waited for."""
-LOOKS = 10
-"""Times that a folder is tried to be held: whoever looks whether it is in use holds it a moment."""
-BETWEEN = 0.03
-"""Seconds between two of them."""
-PACKAGES = ("rrg", "torch", "torchvision", "transformers", "timm", "accelerate", "safetensors")
 
 
 @final
@@ -80,7 +71,7 @@ class RunFolder:
             "started": datetime.now().isoformat(timespec="seconds"),
             "python": platform.python_version(),
             "packages": package_versions(),
-            "commit": _commit(),
+            "commit": commit_of_checkout(),
             **facts,
             "state": "running",
         }
@@ -126,64 +117,16 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from writing here; raises RunError where one does already.
-
-        The folder is made if need be, and where nothing is written into it, it is taken away again.
+        """Keep other processes from writing here, where this one writes; raises RunError where one
+        does already.
         """
-        if not self.writes:
+        with FolderLock(self.path).held() if self.writes else nullcontext():
             yield
-            return
-        made = [each for each in (self.path, *self.path.parents) if not each.exists()]
-        try:
-            with self._locked() as file:
-                try:
-                    yield
-                finally:
-                    if self._is_lock(file):  # else it is another's, who made the folder anew
-                        (self.path / LOCK).unlink(missing_ok=True)
-        finally:
-            for each in made:
-                with suppress(OSError):
-                    each.rmdir()  # where something is in it, it stays
-
-    def _locked(self) -> IO[bytes]:
-        """Return the locked file by which the folder, made if need be, is held."""
-        path = self.path / LOCK
-        try:
-            for look in range(LOOKS):
-                time.sleep(BETWEEN if look else 0)
-                with suppress(FileNotFoundError):  # who held the folder has taken it away just now
-                    make_folder(self.path)
-                    file = _opened(path, os.O_RDWR | os.O_CREAT)
-                    # or the lock alone, between our opening and our locking it
-                    if lock_file(file) and self._is_lock(file):
-                        return file
-                    file.close()
-        except OSError as error:
-            if path.is_symlink():
-                raise RunError(f"{path} is a link, and a run's lock is none: remove it") from error
-            why = RunError(f"{self.path} cannot be written ({error})")
-            raise refusal(error, path) or why from error
-        raise RunError(f"{self.path} is in use: another rrg is running in it")
-
-    def _is_lock(self, file: IO[bytes]) -> bool:
-        """Whether an open file is the one that is there."""
-        with suppress(FileNotFoundError):
-            return os.path.samestat(os.fstat(file.fileno()), (self.path / LOCK).lstat())
-        return False
 
     @property
     def in_use(self) -> bool:
-        """Whether a process is running in it, as far as may be seen: another user's lock that
-        cannot be looked at is taken for one.
-        """
-        try:
-            with _opened(self.path / LOCK, os.O_RDONLY) as file:
-                return not lock_file(file, shared=True)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
+        """Whether a process is running in it, as far as may be seen."""
+        return FolderLock(self.path).in_use
 
     def update(self, **facts: Any) -> None:
         """Add to run.json."""
@@ -312,11 +255,28 @@ class RunFolder:
 
     def remove_unless_trained(self) -> None:
         """Take away what a run wrote that failed before its first checkpoint, unless it left a
-        batch to be looked at.
+        batch to be looked at, or annotators have learned or answered something.
+
+        The folder itself may be a link, or a place where a disk is mounted, and another error is
+        about to be told: what cannot be removed stays.
         """
         kept = any((self.path / name).exists() for name in (CHECKPOINTS, NONFINITE))
-        if self.writes and not kept:
-            shutil.rmtree(self.path)
+        if not self.writes or kept or self.known:
+            return
+        with suppress(OSError):
+            for each in self.path.iterdir():
+                if each.is_dir() and not each.is_symlink():
+                    shutil.rmtree(each, ignore_errors=True)
+                elif each.name != LOCK:
+                    each.unlink()
+            self.path.rmdir()
+
+    @property
+    def known(self) -> bool:
+        """Whether annotators have learned or answered something in it."""
+        return self.artefacts.is_dir() and any(
+            each.is_dir() and each.name != GIVEN for each in self.artefacts.iterdir()
+        )
 
     def metrics(self) -> list[dict[str, Any]]:
         """Read metrics.jsonl; raises RunError naming the line that is damaged."""
@@ -414,17 +374,15 @@ def new_folders(root: Path, recipe: Recipe) -> Iterator[Path]:
             yield path
 
 
-def _opened(path: Path, flags: int) -> IO[bytes]:
-    """Open a lock, and leave what is in it as it is."""
-    return open(os.open(path, flags | UNFOLLOWED, 0o666), "rb", buffering=0)
-
-
 def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe without what is said of the machine: threads that read, images kept."""
-    data = values.get("data")
-    if not isinstance(data, Mapping):
-        return dict(values)
-    return {**values, "data": {key: data[key] for key in data if key not in INDIFFERENT}}
+    """Return a recipe without what is said of the machine: threads that read, images kept, reports
+    written at a time.
+    """
+    found = dict(values)
+    for section, keys in INDIFFERENT.items():
+        if isinstance(said := values.get(section), Mapping):
+            found[section] = {key: said[key] for key in said if key not in keys}
+    return found
 
 
 def of_split(name: str, split: str) -> str:
@@ -447,34 +405,5 @@ def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
-def package_versions() -> dict[str, str | None]:
-    """Return the versions of the packages that a run's numbers depend on."""
-    return {name: _version(name) for name in PACKAGES}
-
-
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that rrg runs from, where it runs from one."""
-    here = Path(__file__).resolve().parent.parent
-    if not (here / ".git").exists():
-        return None
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return None
-    return found.stdout.strip() or None

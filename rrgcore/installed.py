@@ -9,6 +9,12 @@ ABLATIONS = "ablations/"
 """Where in it the tables of `rrg ablate` are, which are no recipes."""
 
 
+def checkout() -> Path | None:
+    """Return the checkout that rrg runs from, where it runs from one."""
+    here = Path(__file__).resolve().parent.parent
+    return here if (here / "pyproject.toml").is_file() else None
+
+
 def list_recipes() -> dict[str, Path]:
     """Return the recipes that are installed with rrg, by name: kia_graph, mixed/vit_irc_llama."""
     return {name: file for name, file in installed().items() if not name.startswith(ABLATIONS)}

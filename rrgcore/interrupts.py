@@ -1,5 +1,8 @@
-"""Ctrl-C and SIGTERM, held back while a run stands between two states that it could go on from."""
+"""Ctrl-C, SIGTERM and a closed terminal, held back while a run stands between two states that it
+could go on from.
+"""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -8,7 +11,9 @@ from threading import current_thread, main_thread
 from types import FrameType, TracebackType
 from typing import Any, final
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+"""What a terminal that is closed, or a connection that is lost, sends to what runs in it."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *((HANGUP,) if HANGUP is not None else ()))
 ECHO = 1.0
 """Seconds within which a launcher passes on a signal that its processes have heard themselves, as
 where Slurm sends it to all of a job.
@@ -25,7 +30,9 @@ class Stopped(KeyboardInterrupt):
 
 
 def exit_status(error: KeyboardInterrupt) -> int:
-    """Return what a shell says of a process that the signal ended: 130, or 143 for SIGTERM."""
+    """Return what a shell says of a process that the signal ended: 130, 143 for SIGTERM, 129 for a
+    terminal that was closed.
+    """
     return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
 
 
@@ -46,10 +53,17 @@ class Interrupts:
         self._open = False
         self._when = 0.0
         self._before: dict[signal.Signals, Any] = {}
+        self._terminals: list[int] = []
 
     def __enter__(self) -> "Interrupts":
         if current_thread() is main_thread():
-            self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+            self._terminals = [stream for stream in (1, 2) if _is_terminal(stream)]
+            self._before = {
+                number: signal.signal(number, self._hear)
+                for number in SIGNALS
+                # under nohup it is ignored, and stays so
+                if number != HANGUP or signal.getsignal(number) is not signal.SIG_IGN
+            }
         return self
 
     def __exit__(
@@ -90,6 +104,8 @@ class Interrupts:
             raise Stopped(self.heard)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        if number == HANGUP:
+            _speak_to_nobody(self._terminals)
         first, now = not self.asked, time.monotonic()
         if first:
             self.heard, self._when = number, now
@@ -100,3 +116,20 @@ class Interrupts:
         if not first:
             self.forced = True
             raise Stopped(number)
+
+
+def _is_terminal(stream: int) -> bool:
+    try:
+        return os.isatty(stream)
+    except OSError:
+        return False
+
+
+def _speak_to_nobody(streams: list[int]) -> None:
+    """Let what is said into a terminal that is gone be lost: else the first word would be an error,
+    before anything is saved.
+    """
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nobody, stream)
+    os.close(nobody)

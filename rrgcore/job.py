@@ -27,6 +27,7 @@ from rrgcore.interrupts import Interrupts
 from rrgcore.launched import check_launched
 from rrgcore.manifest import Manifest, rules_in
 from rrgcore.plan import Plan
+from rrgcore.prediction.judge import Judge
 from rrgcore.processes import on_main
 from rrgcore.resolve import resolved, weigh
 from rrgcore.scoring import Metric, Pair
@@ -197,7 +198,7 @@ def write_assessment(folder: RunFolder, found: Assessment) -> None:
     if found.judge is not None:
         found.judge.save(folder)
     mark = {MARK: True} if ORACLE in found.cautions else {}
-    predictions = [_entry(prediction) | mark for prediction in found.predictions]
+    predictions = [_entry(each, found.judge) | mark for each in found.predictions]
     folder.write_lines(of_split(PREDICTIONS, found.split), predictions)
     folder.write_json(of_split(SCORES, found.split), found.to_json())
 
@@ -222,9 +223,10 @@ def make_accelerator(plan: Plan) -> Accelerator:
         kwargs_handlers=[
             # a report-only stage, or a variant without mim, leaves cross-attention or heads unused
             DistributedDataParallelKwargs(find_unused_parameters=True),
-            # the others wait while the main process scores
+            # longer than a save may take; while the main process does something for all of them
+            # the others wait in a group of their own (rrgcore.processes)
             InitProcessGroupKwargs(
-                timeout=timedelta(hours=12), backend="gloo" if zero and not found else None
+                timeout=timedelta(hours=2), backend="gloo" if zero and not found else None
             ),
         ],
     )
@@ -240,7 +242,9 @@ def in_a_line(facts: Mapping[str, Any]) -> str:
     studies = ", ".join(f"{count:,} {role}" for role, count in facts["studies"].items())
     trainable = sum(part["trainable"] for part in facts["parameters"].values())
     data = facts["data"]["dataset"]
-    return f"{data}: {studies} · {trainable:,} parameters to train · {facts['device']}"
+    count = facts["processes"]
+    each = f"{count} processes" if count > 1 else "one process"
+    return f"{data}: {studies} · {trainable:,} parameters to train · {facts['device']}, {each}"
 
 
 def fitted_metrics(plan: Plan, studies: Studies) -> dict[str, Metric]:
@@ -279,10 +283,12 @@ def check_selected(plan: Plan, metrics: Mapping[str, Metric], studies: Studies) 
         )
 
 
-def _entry(prediction: Prediction) -> dict[str, Any]:
+def _entry(prediction: Prediction, judge: Judge | None) -> dict[str, Any]:
+    believed = judge.believe_total(prediction.total) if judge is not None else None
     return {
         "id": prediction.id,
         "reference": prediction.reference,
         "prediction": prediction.prediction,
         "logprob": prediction.logprob,
+        **({} if believed is None else {"confidence": round(believed, 4)}),
     }

@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, final
 
 from rrgcore.annotations import Annotation
+from rrgcore.disk import make_folder
 from rrgcore.errors import DataError, RunError
-from rrgcore.files import write_json, write_text, written_whole
+from rrgcore.files import (
+    append_line,
+    cut_lines,
+    whole_lines,
+    write_json,
+    write_text,
+    written_whole,
+)
 from rrgcore.gathering import (
     NOTHING,
     gather_annotations,
@@ -34,6 +42,10 @@ def alone(make: Callable[[], T]) -> T:
     return make()
 
 
+BEGINS = '{"id": '
+"""How a line of answers begins."""
+
+
 @final
 class Knowledge:
     """Annotators that learn from the training split alone, and what they say of any study.
@@ -50,10 +62,13 @@ class Knowledge:
         annotators: Mapping[type, Annotator],
         training: Callable[[], Sequence[Study]],
         oracle: bool = False,
+        refused: Mapping[type, str] = NOTHING,
     ) -> None:
         self.dataset = dataset
         self.annotators = annotators
         self.oracle = oracle
+        self._refused = refused
+        """Why annotators are not asked, by what they write."""
         self._training = training
         self._fitted: set[type] = set()
         self._folder: Path | None = None
@@ -214,7 +229,7 @@ class Knowledge:
         they are sent. What costs nothing to make again each makes for itself.
         """
         if self._folder is None or not annotator.kept:
-            return list_annotations(annotator, studies)
+            return self._ask(annotator, studies)
         kind = cast(type[Annotation], annotator.writes)
         path = self._folder / slug_of(kind) / f"{role}.jsonl"
         here: list[list[Any]] = []
@@ -223,8 +238,11 @@ class Knowledge:
             """Return what nobody can read."""
             made = _read(path, kind, studies)
             written = made is not None
-            if made is None:
-                made = list_annotations(annotator, studies)
+            if made is None and self._writes and annotator.one_by_one:
+                made = self._ask_one_by_one(path, annotator, studies)
+                written = path.is_file()
+            elif made is None:
+                made = self._ask(annotator, studies)
                 if self._writes and len(made) == len(studies) and None not in made:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     write_text(path, "".join(map(_line, studies, made)))
@@ -242,6 +260,28 @@ class Knowledge:
                 "folder must be on a file system that all machines share"
             )
         return cast(list[Any], found)
+
+    def _ask(self, annotator: Annotator, studies: Sequence[Study]) -> list[Any]:
+        if studies and (why := self._refused.get(annotator.writes)) is not None:
+            raise RunError(why)
+        return list_annotations(annotator, studies)
+
+    def _ask_one_by_one(
+        self, path: Path, annotator: Annotator, studies: Sequence[Study]
+    ) -> list[Any]:
+        """Ask, and write each answer down as it comes: who was stopped goes on behind the last."""
+        kind = cast(type[Annotation], annotator.writes)
+        made = _begun(path, kind, studies)
+        make_folder(path.parent)
+        cut_lines(path, len(made))
+        for study in studies[len(made) :]:
+            (value,) = self._ask(annotator, [study])
+            if value is None:  # it is not asked for, and what is kept is whole or not at all
+                path.unlink(missing_ok=True)
+                return [*made, None, *self._ask(annotator, studies[len(made) + 1 :])]
+            append_line(path, _line(study, value).rstrip("\n"))
+            made.append(value)
+        return made
 
 
 def find_leaks(
@@ -297,24 +337,47 @@ def _read(path: Path, kind: Any, studies: Sequence[Study]) -> list[Any] | None:
     return [kind.from_json(value) for value in answers.values()]
 
 
+def _begun(path: Path, kind: Any, studies: Sequence[Study]) -> list[Any]:
+    """Return what was said of the first of these studies before somebody stopped it."""
+    found: list[Any] = []
+    for study, line in zip(studies, whole_lines(path), strict=False):
+        try:
+            entry = _entry(line)
+            if entry["id"] != study.id:
+                break
+            found.append(kind.from_json(entry["value"]))
+        except (ValueError, TypeError, KeyError, AttributeError, DataError):
+            break
+    return found
+
+
 def _answers(path: Path) -> dict[str, Any]:
     """Read what was said of each study; raises RunError for a line that is not as it was written,
     since manifests of checkpoints, which may be older, say nothing of this file.
     """
     found: dict[str, Any] = {}
     try:
-        # not splitlines(), which also cuts at characters that JSON leaves in a string
-        for line in path.read_text(encoding="utf-8").split("\n"):
-            if line:
-                entry = parse_json(line)
-                if entry.pop("sum") != _sum(entry):
-                    raise ValueError(f"'{entry['id']}' has another value than was written")
-                found[entry["id"]] = entry["value"]
+        # not splitlines(), which also cuts at characters that JSON leaves in a string; what has no
+        # end was being written when somebody stopped it
+        *lines, torn = path.read_text(encoding="utf-8").split("\n")
+        if torn[: len(BEGINS)] != BEGINS[: len(torn)]:
+            raise ValueError("its last line is none of its own")
+        for line in lines:
+            entry = _entry(line)
+            found[entry["id"]] = entry["value"]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(
             f"{path} is damaged ({error}): remove it, and its annotator is asked again"
         ) from error
     return found
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """Read one answer; raises ValueError and the like for one that is not as it was written."""
+    entry: dict[str, Any] = parse_json(line)
+    if entry.pop("sum") != _sum(entry):
+        raise ValueError(f"'{entry['id']}' has another value than was written")
+    return entry
 
 
 def _sum(entry: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, final, get_args
 
 from rrgcore.checkpoint import MODEL, load_model
@@ -22,6 +23,7 @@ from rrgcore.settings import Split
 
 MANIFEST: Final = "manifest.json"
 FILES, SUM = "files", "sum"
+NONE_KNOWN: Final[Mapping[str, str]] = MappingProxyType({})
 ANSWERS: Final = frozenset(
     f"{role}{blind}.jsonl" for role in get_args(Split) for blind in ("", "-blind")
 )
@@ -79,15 +81,22 @@ class Manifest:
             },
         )
 
-    def write(self, checkpoint: Path) -> None:
-        """Write it into a checkpoint whose other files are there, with the hash of each of them."""
-        files = {name: _hash_of(path) for name, path in _named(checkpoint).items()}
+    def write(self, checkpoint: Path, *, known: Mapping[str, str] = NONE_KNOWN) -> None:
+        """Write it into a checkpoint whose other files are there, with the hash of each of them:
+        computed, where it is not `known`.
+        """
+        files = {n: known.get(n) or _hash_of(path) for n, path in _named(checkpoint).items()}
         write_manifest(checkpoint / MANIFEST, {**asdict(self), FILES: files})
 
 
 def write_manifest(path: Path, facts: Facts) -> None:
     """Write facts, and the hash of all of them: one that is damaged shall not accuse the rest."""
     write_json(path, {**facts, SUM: digest_of_facts(facts)})
+
+
+def hashes_in(checkpoint: Path) -> dict[str, str]:
+    """Return the hash that a checkpoint's manifest gives for each of its files; raises RunError."""
+    return dict(_read(checkpoint)[FILES])
 
 
 def load_checkpoint(checkpoint: Path, model: ReportModel) -> None:

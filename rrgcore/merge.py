@@ -26,6 +26,8 @@ class Merger:
 
     def __init__(self, known: Set[Path] = frozenset()) -> None:
         self.problems: list[Problem] = []
+        self.away: set[Path] = set()
+        """Addresses that were taken away, and not said again since."""
         self._known = known
 
     def merge(self, base: Node, fragment: Node) -> Node:
@@ -52,6 +54,7 @@ class Merger:
         for key, child in new.mapping.items():
             where, inner = (*path, key), below(place, key)
             takes_away = child.value is OFF and not _is_switch(inner)
+            (self.away.add if takes_away else self.away.discard)(where)
             if takes_away and key not in children and where not in self._known:
                 self._nothing_to_take_away(child, where, children, place)
             merged = self._merge(children.get(key), child, inner, default_name(place, key), where)
@@ -87,6 +90,18 @@ def addresses(node: Node, path: Path = ()) -> Iterator[Path]:
         if child.value is not OFF:
             yield (*path, key)
             yield from addresses(child, (*path, key))
+
+
+def without(node: Node, away: Set[Path], path: Path = ()) -> Node:
+    """Return a fragment without some addresses, what is below them, and blocks of nothing else."""
+    if not away or not isinstance(node.value, dict):
+        return node
+    children = {}
+    for key, child in node.mapping.items():
+        left = without(child, away, (*path, key))
+        if (*path, key) not in away and (left.value != {} or child.value == {}):
+            children[key] = left
+    return Node(children, node.origin)
 
 
 def _is_switch(place: Place) -> bool:

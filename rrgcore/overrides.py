@@ -30,7 +30,9 @@ def apply_override(
     """
     address, equals, text = override.partition("=")
     if not equals:
-        hint = f"; a variant is chosen with --variant {override}" if override in variants else ""
+        hint = f", such as {override}=…"
+        if override in variants:
+            hint = f"; a variant is chosen with --variant {override}"
         return root, [_wrong(override, f"expected ADDRESS=VALUE{hint}")]
     address = address.strip()
     path = _path(address)

@@ -4,18 +4,21 @@ import pickle
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
+from datetime import timedelta
+from functools import cache
 from typing import Any, Final, TypeVar, cast, final
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from rrgcore.errors import UserError
 
 T = TypeVar("T")
+
+PATIENCE: Final = timedelta(hours=72)
 
 _FOR_ALL: Final = ContextVar("for_all", default=False)
 """Whether the main process is at what it does for all, who wait for the outcome."""
@@ -42,7 +45,7 @@ def on_main(accelerator: Accelerator, make: Callable[[], T]) -> T:
             sent[0] = pickle.dumps((None, _sendable(error)))
         finally:
             _FOR_ALL.reset(before)
-    broadcast_object_list(sent)
+    broadcast(sent)
     if not accelerator.is_main_process:
         result, failure = pickle.loads(sent[0])
         made.append(result)
@@ -50,6 +53,20 @@ def on_main(accelerator: Accelerator, make: Callable[[], T]) -> T:
         failure.of_all_processes = True  # type: ignore[attr-defined]  # as of a UserError
         raise failure
     return made[0]
+
+
+def broadcast(sent: list[Any]) -> None:
+    """Give all processes what the main one has, whenever it has it."""
+    dist.broadcast_object_list(sent, src=0, group=_patient(dist.group.WORLD))
+
+
+@cache
+def _patient(world: dist.ProcessGroup | None) -> dist.ProcessGroup | None:
+    """Make the group in which processes wait for the main one: that may fit a classifier, ask a
+    language model or score, for hours, whereas of a step nobody is waited for so long.
+    """
+    assert world is not None, "there are several processes"
+    return cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=PATIENCE))
 
 
 def _sendable(error: Exception) -> Exception:

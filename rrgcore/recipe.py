@@ -14,9 +14,12 @@ from typing import Any, final
 from rrgcore.errors import Problem, RecipeError, UserError, did_you_mean, shortened
 from rrgcore.grammar import check_grammar
 from rrgcore.installed import list_recipes
-from rrgcore.merge import Merger, addresses
+from rrgcore.merge import Merger, addresses, without
 from rrgcore.overrides import apply_override
 from rrgcore.yaml_loader import OFF, Node, Origin, dump_yaml, plain, read_yaml, shown
+
+RUN_RECIPE = "recipe.yaml"
+"""What a run's own recipe is called in its folder."""
 
 
 @final
@@ -44,6 +47,15 @@ class Recipe:
         return None
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """A fragment of one file's, and what was taken away where that file ended."""
+
+    fragment: Node
+    away: frozenset[tuple[str, ...]]
+
+
 def load_recipe(
     path: str | Path,
     *,
@@ -67,7 +79,7 @@ def load_recipe(
     }
     merger = Merger(known)
     root = Node({}, Origin(source, None))
-    offered: dict[str, list[Node]] = {}
+    offered: dict[str, list[_Variant]] = {}
     for file in reversed(files):
         root = merger.merge(root, file.body)
         for name, fragment in file.variants.items():
@@ -75,12 +87,18 @@ def load_recipe(
                 offered.pop(name, None)
             else:
                 # one after the other is what merging the two fragments would mean
-                offered.setdefault(name, []).append(fragment)
+                variant = _Variant(fragment, frozenset(merger.away))
+                offered.setdefault(name, []).append(variant)
     order, wrong = _stack(variants, offered)
     problems += wrong
+    away = frozenset(merger.away)
     for name in order:
-        for fragment in offered[name]:
-            root = merger.merge(root, _without(fragment, "on"))
+        for variant in offered[name]:
+            # what a recipe takes away stays away under a variant that it inherits
+            own = without(variant.fragment, away - variant.away)
+            if _says(variant.fragment) and not _says(own):
+                problems.append(_idle(name, variant.fragment, away - variant.away))
+            root = merger.merge(root, without(own, {("on",)}))
     problems += merger.problems
     for override in overrides:
         root, wrong = apply_override(root, override, variants=offered)
@@ -98,8 +116,19 @@ def load_recipe(
     )
 
 
+def _says(fragment: Node) -> bool:
+    """Whether a fragment says anything but what it stands on."""
+    return any(address != ("on",) for address in addresses(fragment))
+
+
+def _idle(name: str, fragment: Node, away: frozenset[tuple[str, ...]]) -> Problem:
+    gone = sorted(".".join(path) for path in away & {*addresses(fragment)})
+    text = f"it would change nothing here: the recipe takes {', '.join(gone)} away with off"
+    return Problem(f"--variant {name}", text, fragment.origin.line, fragment.origin.file)
+
+
 def _stack(
-    asked_for: Sequence[str], offered: Mapping[str, Sequence[Node]]
+    asked_for: Sequence[str], offered: Mapping[str, "Sequence[_Variant]"]
 ) -> tuple[list[str], list[Problem]]:
     """Put variants in the order in which they apply, each after those that it is `on` top of."""
     order: list[str] = []
@@ -118,8 +147,8 @@ def _stack(
             )
             problems.append(Problem(where, text, line, file))
         elif name not in order:
-            for fragment in offered[name]:
-                on = fragment.mapping.get("on")
+            for variant in offered[name]:
+                on = variant.fragment.mapping.get("on")
                 for each in _below(on, name):
                     add(each, (*above, name), on)
             order.append(name)
@@ -137,10 +166,6 @@ def _stack(
     for name in asked_for:
         add(name, (), None)
     return order, problems
-
-
-def _without(node: Node, key: str) -> Node:
-    return Node({k: v for k, v in node.mapping.items() if k != key}, node.origin)
 
 
 def dump_recipe(values: Mapping[str, Any]) -> str:
@@ -183,6 +208,11 @@ def find_recipe(name: str) -> Path:
     key = name.removesuffix(".yaml")
     if key in known:
         return known[key]
+    if os.path.isfile(path / RUN_RECIPE):
+        raise UserError(
+            f"'{shortened(name)}' is a run's folder. To go on with it: "
+            f"rrg run {path / RUN_RECIPE} --out {path}"
+        )
     near = did_you_mean(key, known) or did_you_mean(path.stem, known)
     here = (
         "is a folder, not a recipe"

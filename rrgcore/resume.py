@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rrgcore.errors import RunError
-from rrgcore.folder import RunFolder, package_versions
+from rrgcore.folder import RunFolder
+from rrgcore.versions import package_versions
 
 DATA = ("data", "studies")
 VERSIONS = ("packages", "plugins")

@@ -1,13 +1,14 @@
 """Whether a run is of a recipe, and where it is not; a run of an earlier rrg may lack options."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rrgcore.check import check_recipe
 from rrgcore.confined import check_links
 from rrgcore.errors import RunError, UserError
-from rrgcore.folder import LOCK, RECIPE, RUN, RunFolder
+from rrgcore.folder import RECIPE, RUN, RunFolder
+from rrgcore.lock import LOCK
 from rrgcore.recipe import Recipe, load_recipe
 from rrgcore.registry import Registry
 from rrgcore.resolve import resolved
@@ -19,12 +20,15 @@ MOST = 4
 
 def is_run_of(folder: RunFolder, values: Mapping[str, Any], registry: Registry) -> bool:
     """Whether a run is of this resolved recipe, but for what changes no result. An option that the
-    run's recipe does not name, since it came with a later version, has its default there.
+    run's recipe does not name, since it came with a later version, has its default there; data may
+    have been moved, and what they are is for their fingerprint to tell.
     """
     if folder.is_of(values):
         return True
     own = _of_today(folder.path, registry)
-    return own is not None and folder.decide_alike(own, values)
+    if own is None:
+        return False
+    return folder.decide_alike(_elsewhere(own, registry), _elsewhere(values, registry))
 
 
 def recipe_changes(run: Path, values: Mapping[str, Any], registry: Registry) -> str:
@@ -62,6 +66,8 @@ def unfinished(
             continue
         if ours and not folder.in_use:
             return path
+        if ours:
+            note(f"{path} is of this recipe, and another rrg is running in it: this is another run")
     return None
 
 
@@ -73,6 +79,15 @@ def _of_today(run: Path, registry: Registry) -> Mapping[str, Any] | None:
         return resolved(check_recipe(load_recipe(run / RECIPE, alone=True), registry))
     except UserError:
         return None
+
+
+def _elsewhere(values: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+    """Return a recipe without where its data are."""
+    data = values.get("data")
+    if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+        return dict(values)
+    places: Sequence[str] = getattr(registry.get("dataset", data["name"]), "places", ())
+    return {**values, "data": {key: data[key] for key in data if key not in places}}
 
 
 def _apart(there: Any, wanted: Any, address: str) -> Iterator[str]:

@@ -172,8 +172,13 @@ class StageSettings:
         return self.only is None or objective in self.only
 
     def __post_init__(self) -> None:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("a stage needs either `epochs` or `steps`, and not both")
+        if self.epochs is None and self.steps is None:
+            raise ValueError("a stage needs `epochs` or `steps`, and has neither")
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError(
+                f"a stage needs either `epochs` or `steps`, and has both, {self.epochs} and "
+                f"{self.steps}, of which a variant may have brought one: set the other to null"
+            )
         _at_least(1, self, "epochs", "steps", "evaluate_every", "accumulate")
         _at_least(1, self, "patience", "save_every")
         _at_least(0, self, "warmup")

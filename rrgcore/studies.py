@@ -23,6 +23,7 @@ from rrgcore.provenance import Provenance
 from rrgcore.settings import AugmentSettings, Split
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import (
+    Annotator,
     Dataset,
     KeepsRawReports,
     Track,
@@ -43,7 +44,8 @@ class Studies:
     """The studies of a plan: listed at once, annotated when a loader wants them so.
 
     What annotators were given is read at once if `read_given`, but for what a run has `kept`. Of
-    images in memory at most `hold` bytes are kept.
+    images in memory at most `hold` bytes are kept. Unless the plan is `trusted`, annotators that
+    reach out of rrg are not asked.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Studies:
         kept: Path | None = None,
         read_given: bool = False,
         hold: int = CACHE_BYTES,
+        trusted: bool = True,
     ) -> None:
         self.plan = plan
         self.dataset = dataset or make_dataset(plan)
@@ -78,10 +81,25 @@ class Studies:
             annotators=annotators,
             training=lambda: self["train"],
             oracle=plan.data.oracle,
+            refused={} if trusted else self._reaching(annotators),
         )
         self._of: dict[Split, list[Study]] = {}
         self._known: dict[tuple[Split, bool], _Known] = {}
         """What is known of the studies of a role, blind or not."""
+
+    def _reaching(self, annotators: Mapping[type, Annotator]) -> dict[type, str]:
+        """Say why annotators are not asked that reach out of rrg, or hold one that does."""
+        refused = {}
+        for kind in annotators:
+            at = f"data.annotations.{slug_of(kind)}"
+            for address, component in self.annotating:
+                what = getattr(component, "reaches", "")
+                if what and (address == at or address.startswith(f"{at}.")):
+                    refused[kind] = (
+                        f"{address} of the run's recipe {what}. Where the run is yours, or you "
+                        "trust who made it, say so: --trust"
+                    )
+        return refused
 
     def __getitem__(self, role: Split) -> list[Study]:
         """List the studies of a role; raises DataError when there are none."""

@@ -92,6 +92,12 @@ class Annotator(ReadsGiven):
     by_id: bool = False
     """Whether it says the same of a study whatever report it is shown: a table by id."""
 
+    reaches: str = ""
+    """What it does outside of rrg when it is asked, if anything: "sends reports to …", "starts …".
+    Of a run that was loaded, and may be a stranger's, it does so only for who says `trust`.
+    """
+    one_by_one: ClassVar[bool] = False
+    """Whether it answers for each study by itself, at a cost that is worth writing down at once."""
     kept: ClassVar[bool] = True
     """Whether a run keeps its annotations in a file; not those that cost nothing to make again."""
 
@@ -174,6 +180,10 @@ def artefacts_of(*components: object) -> list[Artefact]:
 class Dataset(ABC):
     """Studies by split, images on demand."""
 
+    places: ClassVar[tuple[str, ...]] = ()
+    """Options that say where the data are, and not what: a run goes on where they have been moved,
+    and `fingerprint` tells whether they are the same.
+    """
     caution: ClassVar[str] = ""
     """What must be said beside every number that is measured on it."""
     of_nobody: ClassVar[bool] = False

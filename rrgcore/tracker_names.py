@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from rrgcore.errors import UserError, did_you_mean
+from rrgcore.extras import how_to_install
 
 TRACKERS: Final = ("tensorboard", "wandb", "mlflow")
 """Each is the name of the package that it needs, too."""
@@ -26,6 +27,6 @@ def check_trackers(asked: Iterable[str]) -> tuple[str, ...]:
         found = find_spec(name)
         if found is None or found.origin is None:  # a folder of that name is no package
             raise UserError(
-                f"--track {name}: {name} is not installed. Type: pip install 'rrg[track]'"
+                f"--track {name}: {name} is not installed. Type: {how_to_install('track')}"
             )
     return names

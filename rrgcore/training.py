@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from math import isfinite
 from pathlib import Path
 from typing import Any, final
 
@@ -10,27 +9,23 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from rrgcore.checkpoint import STATE, save_model, whole_model
+from rrgcore.checkpoint import STATE, link_files, save_model, whole_model
 from rrgcore.compiling import as_written, compiled
 from rrgcore.data import Loader
 from rrgcore.engine import Position, Step, steps, steps_an_epoch, total_steps
-from rrgcore.evaluate import generate_reports, with_reference
 from rrgcore.faults.nonfinite import NonFiniteLoss
 from rrgcore.faults.stops import Scene, infinite_buffers, last_saved
-from rrgcore.faults.telling import validating
-from rrgcore.files import write_json, written_whole
+from rrgcore.files import read_json, write_json, written_whole
 from rrgcore.folder import RunFolder
 from rrgcore.interrupts import Interrupts
 from rrgcore.launched import prepare_stage
-from rrgcore.manifest import Manifest, check_files, load_checkpoint
+from rrgcore.manifest import MANIFEST, Manifest, check_files, hashes_in, load_checkpoint
 from rrgcore.model import ReportModel, freeze_for
 from rrgcore.optim import Schedule, make_optimizer
 from rrgcore.optimizer_state import load_optimizer, save_optimizer
 from rrgcore.plan import Plan
 from rrgcore.probes import exchange_images, image_gap
-from rrgcore.processes import on_main
-from rrgcore.scoring import Metric, Scores
-from rrgcore.scoring.scorecard import flat, score, selected
+from rrgcore.scoring import Metric
 from rrgcore.settings import StageSettings
 from rrgcore.sharding import at_hand, whole_state
 from rrgcore.stage_state import (
@@ -45,6 +40,7 @@ from rrgcore.stage_state import (
 from rrgcore.studies import Studies
 from rrgcore.timing import Clock
 from rrgcore.types import Batch
+from rrgcore.validation import Validation
 from rrgcore.watch import Watcher
 
 GAP_EVERY = 50
@@ -76,12 +72,22 @@ class Trainer:
         self.plan = plan
         self.model = model
         self.studies = studies
-        self.metrics = metrics
         self.folder = folder
         self.manifest = manifest
         self.accelerator = accelerator
         self.watcher = watcher
         self.interrupts = interrupts
+        self.validation = Validation(
+            plan=plan,
+            model=model,
+            studies=studies,
+            metrics=metrics,
+            folder=folder,
+            manifest=manifest,
+            accelerator=accelerator,
+            watcher=watcher,
+            interrupts=interrupts,
+        )
         self._trainable = {name for name, p in model.named_parameters() if p.requires_grad}
         self._states: dict[str, dict[str, Any]] = {}
         """How far each stage was when it was come to, and when it was done."""
@@ -250,97 +256,20 @@ class Trainer:
         validated: Mapping[str, float] | None = None
         course.clock.pause()
         if done or at.epoch % stage.evaluate_every == 0:
-            validated = self._validate(course, at)
+            if course.unsaved:  # whatever becomes of the validation, the epoch is there
+                self._save(course, at, unvalidated=True)
+                self.accelerator.wait_for_everyone()
+            validated = self.validation.take(course.name, stage, state, at)
             done = done or (stage.patience is not None and state["waiting"] >= stage.patience)
-        self._save(course, at, done=done)
+            self._save_outcome(course, done=done)
+        else:
+            self._save(course, at)
         self.accelerator.wait_for_everyone()
         if validated is not None:
             title = f"{course.name}, epoch {at.epoch}"
             self.watcher.scored(title, validated, best=state["waiting"] == 0)
         self.folder.log_timing({"stage": course.name, "epoch": at.epoch - 1, **course.clock.read()})
         return done
-
-    def _validate(self, course: "_Course", at: Position) -> Mapping[str, float]:
-        """Generate over the validation split, score, and keep the weights if they are the best."""
-        evaluation, accelerator = self.plan.evaluation, self.accelerator
-        generation = self.plan.generation
-        if evaluation.val_beams is not None:
-            generation = generation.with_beams(evaluation.val_beams)
-        loader = self.studies.loader(
-            self.model,
-            "val",
-            training=False,
-            batch_size=evaluation.batch_size,
-            first=evaluation.val_studies,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
-        )
-        title = f"{course.name}, epoch {at.epoch}: validating"
-        # alone, a process may leave a validation; of several, the others would wait for it forever
-        with (
-            self.interrupts.let_through(when=accelerator.num_processes == 1),
-            validating(self.plan, title, self.folder),
-            as_written(course.stage.compile),
-        ):
-            predictions = generate_reports(
-                self.model,
-                loader,
-                self.studies.references("val"),
-                generation,
-                accelerator,
-                self.watcher,
-                title,
-            )
-
-        def scored() -> dict[str, Scores]:
-            pairs = [prediction.pair for prediction in with_reference(predictions)]
-            return score(pairs, self.metrics, quick=True)
-
-        scores = on_main(accelerator, scored)
-        values = {key: value if isfinite(value) else None for key, value in flat(scores).items()}
-        state = course.state
-        newest = evaluation.select == "last"
-        found = None if newest else selected(scores, evaluation.select)
-        if found is not None and not isfinite(found):
-            found = None
-        # there is something to go on from, and to test, though nothing could be compared yet
-        first = state["best"] is None and not state["waiting"]
-        better = newest or (found is not None and (state["best"] is None or found > state["best"]))
-        if not newest and found is None:
-            self.watcher.note(
-                f"{course.name}, epoch {at.epoch}: no {evaluation.select} came of the validation, "
-                f"{'and none before' if first else 'so the best checkpoint stays what it was'}"
-            )
-        state["waiting"] = 0 if better else state["waiting"] + 1
-        if better or first:
-            state["best"] = found
-            tensors = self._weights()
-            if self.folder.writes:
-                with written_whole(self.folder.checkpoint(course.name, "best")) as folder:
-                    save_model(folder, self.model, self.model.left_out, tensors)
-                    write_json(
-                        folder / STATE,
-                        {
-                            "stage": course.name,
-                            "epoch": at.epoch,
-                            "step": at.step,
-                            "select": evaluation.select,
-                            "score": found,
-                            "scores": values,
-                        },
-                    )
-                    self.manifest.write(folder)
-        self.folder.log(
-            {
-                "stage": course.name,
-                "epoch": at.epoch - 1,
-                "step": at.step,
-                "split": "val",
-                "best": better,
-                **values,
-            }
-        )
-        return {key: value for key, value in values.items() if value is not None}
 
     def _stop_if_asked(self) -> None:
         if self.accelerator.num_processes > 1:
@@ -364,9 +293,7 @@ class Trainer:
             }
         )
 
-    def _save(
-        self, course: "_Course", at: Position, *, done: bool = False, unvalidated: bool = False
-    ) -> None:
+    def _save(self, course: "_Course", at: Position, *, unvalidated: bool = False) -> None:
         course.unsaved = False
         tensors = self._weights()
         # the main process looks at what is written, and the others hear of it
@@ -389,10 +316,29 @@ class Trainer:
                     "scaler": scaler.state_dict() if scaler is not None else None,
                     "metrics_lines": lines,
                     "unvalidated": unvalidated,
-                    "done": done,
+                    "done": False,
                 },
             )
             self.manifest.write(folder)
+
+    def _save_outcome(self, course: "_Course", *, done: bool) -> None:
+        """Save what came of a validation: beside the weights of before it, which did not change and
+        are neither written nor hashed again.
+        """
+        if not self.folder.writes:
+            return
+        last = self.folder.checkpoint(course.name, "last")
+        known = {name: sha for name, sha in hashes_in(last).items() if name != STATE}
+        state = read_json(last / STATE) | {
+            **{key: course.state[key] for key in ("best", "waiting")},
+            "metrics_lines": self.folder.sync_metrics(),
+            "unvalidated": False,
+            "done": done,
+        }
+        with written_whole(last) as folder:
+            link_files(last, folder, but=(STATE, MANIFEST))
+            write_json(folder / STATE, state)
+            self.manifest.write(folder, known=known)
 
     def _weights(self) -> Mapping[str, Tensor]:
         """Return what a checkpoint holds, on the process that writes it."""

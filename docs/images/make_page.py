@@ -6,19 +6,16 @@ python docs/images/make_page.py RUN
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
-from shutil import which
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from browser import opened, taken
 from PIL import Image
-from selenium import webdriver
 
 import rrgcore
 
 HERE = Path(__file__).parent
-SWITCHES = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
 WIDE, NARROW, HEIGHT, GAP = 1280, 390, 844, 24
 COLOURS = 240
 SHOW_WORD = """
@@ -30,29 +27,13 @@ study.scrollIntoView();
 
 
 @contextmanager
-def opened(page: Path, *, width: int, dark: bool) -> Iterator[Any]:
-    """Open a page in a window of so many pixels."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = which("chromium") or ""
-    with TemporaryDirectory() as profile:
-        for switch in (*SWITCHES, f"--user-data-dir={profile}"):
-            options.add_argument(switch)
-        service = webdriver.ChromeService(which("chromedriver"))
-        browser = webdriver.Chrome(options=options, service=service)
-        size = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": width == NARROW}
+def shown(page: Path, *, width: int, dark: bool) -> Iterator[Any]:
+    """Open a page in a window of so many pixels, light or dark."""
+    url = page.resolve().as_uri()
+    with opened(url, width=width, height=HEIGHT, mobile=width == NARROW) as browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        browser.get(page.resolve().as_uri())
-        try:
-            yield browser
-        finally:
-            browser.quit()
-
-
-def taken(browser: Any) -> Image.Image:
-    """Return what the window shows."""
-    return Image.open(BytesIO(browser.get_screenshot_as_png())).convert("RGB")
+        yield browser
 
 
 def scrolled(browser: Any, section: str) -> None:
@@ -70,16 +51,16 @@ def main(run: str) -> None:
     """Take them all."""
     with TemporaryDirectory() as folder:
         page = rrgcore.load_run(run).page(Path(folder) / "page.html").path
-        with opened(page, width=WIDE, dark=False) as browser:
+        with shown(page, width=WIDE, dark=False) as browser:
             save(taken(browser), "scores")
             scrolled(browser, "training")
             save(taken(browser), "training")
-        with opened(page, width=WIDE, dark=True) as browser:
+        with shown(page, width=WIDE, dark=True) as browser:
             browser.execute_script(SHOW_WORD, 0, "effusion")
             save(taken(browser), "studies")
         phones = Image.new("RGB", (3 * NARROW + 2 * GAP, HEIGHT), "#888888")
         for number, section in enumerate(("scores", "observations", "study-1")):
-            with opened(page, width=NARROW, dark=number == 1) as browser:
+            with shown(page, width=NARROW, dark=number == 1) as browser:
                 scrolled(browser, section)
                 phones.paste(taken(browser), (number * (NARROW + GAP), 0))
         save(phones, "phone")

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from rrgcore.api import UserError
+from rrgcore.extras import how_to_install
 
 Bits = Literal["8bit", "4bit"]
-INSTALL = "pip install 'rrg[llm]'"
+INSTALL = how_to_install("llm")
 ADAPTER = "default"
 
 

@@ -23,6 +23,7 @@ from rrgcore.annotations import Labels
 from rrgcore.chest import View
 from rrgcore.digest import digest_of_file
 from rrgcore.errors import DataError
+from rrgcore.extras import how_to_install
 from rrgcore.images import read_image
 from rrgcore.settings import Split
 from rrgcore.sources import Ledger, Source
@@ -82,7 +83,7 @@ class MimicCxrSource(Source):
         self.labels = _label_table(self.places, labels)
         _check_tables(self.root, self.places, self.labels, views)
         if self.places.dicom and find_spec("pydicom") is None:
-            raise DataError("DICOM files are read through pydicom: pip install 'rrg[dicom]'")
+            raise DataError(f"DICOM files are read through pydicom: {how_to_install('dicom')}")
 
     def read(self, ledger: Ledger) -> Iterator[tuple[Split, Study]]:
         """Yield studies by patient and number, reading one report after the other.

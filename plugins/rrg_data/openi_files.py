@@ -12,6 +12,7 @@ from rrg_data.openi_xml import LARGEST_REPORT
 from rrg_data.tgz import read_members
 from rrgcore.chest import View, view_of
 from rrgcore.errors import DataError
+from rrgcore.extras import how_to_install
 from rrgcore.sources import Ledger
 
 Form = Literal["png", "dicom"]
@@ -38,7 +39,7 @@ class OpeniImages:
     def __init__(self, root: Path, wanted: Form | None) -> None:
         self.form, self.folder = _find_images(root, wanted)
         if self.form == "dicom" and find_spec("pydicom") is None:
-            raise DataError("DICOM files are read through pydicom: pip install 'rrg[dicom]'")
+            raise DataError(f"DICOM files are read through pydicom: {how_to_install('dicom')}")
         self.twice: list[tuple[str, str]] = []
         """Files of an image that another file is already, which is named too."""
         self._files = self._list()

@@ -39,6 +39,8 @@ class R2GenDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
     annotations of a study are read from sidecars (`rrg_data.sidecars`).
     """
 
+    places = ("root",)
+
     def __init__(
         self,
         *,

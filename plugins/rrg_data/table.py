@@ -52,6 +52,8 @@ class TableDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
     set of the other rows. Other annotations are read from sidecars (`rrg_data.sidecars`).
     """
 
+    places = ("root",)
+
     def __init__(
         self,
         *,

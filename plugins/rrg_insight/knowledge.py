@@ -148,7 +148,10 @@ class Knowledge(Figure):
         picture = render(
             [heading("Weights over the split"), Chart(draw, tall=2.2)], caption, width=6.0
         )
-        said = (f"weights over {len(weights)} studies: {listed}",)
+        said = (
+            "knowledge: how much each term counts in the visual tokens (CmEAA, eq. 2), the mean "
+            f"over {len(weights)} studies and from where to where it goes: {listed}",
+        )
         return Drawn("", picture, caption, {"studies": len(weights), "weights": spread}, said)
 
 

@@ -178,6 +178,11 @@ class PointingGame(Figure):
 
 def _said(found: Mapping[str, Game]) -> Iterator[str]:
     """Say each game in a line, and in words whether it is better than chance."""
+    yield (
+        "pointing: the share of findings whose true box has the patch that was looked at most, and "
+        "its 95 % interval: over all layers and heads, then of the map that is best on other "
+        "studies. Chance by area looks anywhere; centre and prior are guesses that see no image"
+    )
     for name, each in found.items():
         game, chosen = each.plain, each.chosen
         prior = "" if game.prior is None else f", prior {game.prior:.3f}"

@@ -65,6 +65,8 @@ class ObserveByEndpoint(Annotator, HoldsArtefacts):
         self.answers = Answers(Path(cache).expanduser())
         self.concurrency = concurrency
         self.on_bad = on_bad
+        key = f", with the key in ${key_variable}" if key_variable is not None else ""
+        self.reaches = f"sends probabilities and reports to {self.endpoint.url}{key}"
         self._track: Track = untracked
 
     def artefacts(self) -> Sequence[Artefact]:

@@ -32,6 +32,7 @@ class ObserveByLocalModel(Annotator, HoldsArtefacts):
 
     writes: ClassVar[type] = Labels
     reads: ClassVar[tuple[type, ...]] = (Probabilities, NearestReport)
+    one_by_one: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class RadGraphPackage(Annotator):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; expected a positive number")
         self.python = python
+        self.reaches = f"starts the program {python}"
         self.model_type = model_type
         self.batch_size = batch_size
         self.cuda = cuda

@@ -14,7 +14,7 @@ from rrgcore.errors import RunError, did_you_mean
 from rrgcore.images import resize
 from rrgcore.images.pixels import normalise
 from rrgcore.interfaces import Embeds, Matches
-from rrgcore.session import Run
+from rrgcore.run import Run
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Track
 from rrgcore.types import Encoded, Tokens, pad_sequences

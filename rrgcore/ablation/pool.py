@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, final
@@ -81,7 +81,7 @@ def run_all(
     running: dict[Task, _Running] = {}
     outcomes: dict[Task, Outcome] = {}
     asked = False
-    with _hang_up_too(), Interrupts() as interrupts:
+    with Interrupts() as interrupts:
         try:
             while running or waiting:
                 if interrupts.asked and not asked:
@@ -179,21 +179,3 @@ def _end(running: Mapping[Task, _Running]) -> None:
             found.process.kill()
             found.process.wait()
             found.log.close()
-
-
-@contextmanager
-def _hang_up_too() -> Iterator[None]:
-    """Take a closed terminal for SIGTERM, unless it is ignored (nohup)."""
-    number = getattr(signal, "SIGHUP", None)  # not on Windows
-    if number is None or signal.getsignal(number) is not signal.SIG_DFL:
-        yield
-        return
-    try:
-        signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    except ValueError:  # outside the main thread no signal is heard
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(number, signal.SIG_DFL)

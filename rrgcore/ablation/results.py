@@ -10,7 +10,8 @@ from rrgcore.ablation.rows import Row
 from rrgcore.ablation.trials import Trial
 from rrgcore.errors import RunError, UserError, did_you_mean
 from rrgcore.files import append_line, read_json, whole_lines
-from rrgcore.folder import RUN, SCORES, TIMING
+from rrgcore.folder import RUN, SCORES, TIMING, RunFolder
+from rrgcore.scoring.identical import identical
 from rrgcore.scoring.significance import Interval
 
 TWIN = "(momentum twin)"
@@ -79,6 +80,21 @@ def read_results(trials: Sequence[Trial], out: Path) -> list[Results]:
         )
         found.append(Results(row, tuple(trial.seed for trial in own), tuple(runs)))
     return found
+
+
+def same_reports(results: Sequence[Results]) -> list[tuple[str, ...]]:
+    """Return which runs wrote word for word what another did, in groups: what sets their rows, or
+    seeds, apart has changed nothing.
+    """
+    written = {}
+    for found in results:
+        for run in found.runs:
+            folder = RunFolder(run.path)
+            if folder.has_predictions():
+                lines = sorted(folder.predictions(), key=lambda line: str(line["id"]))
+                name = f"{found.row.label}, seed {run.seed},"
+                written[name] = [str(line["prediction"]) for line in lines]
+    return identical(written)
 
 
 def resolve_metrics(names: Sequence[str], results: Sequence[Results]) -> list[str]:

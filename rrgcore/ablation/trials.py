@@ -92,8 +92,9 @@ def list_trials(
             path = out / row.folder / f"seed-{seed}"
             arguments = (recipe, *read.overrides, f"seed={seed}", *variants, "--out", str(path))
             own = {**values, "seed": seed}
-            state: State = "new"
-            if path.exists() and not RunFolder(path).is_beginning_of(own):
+            folder = RunFolder(path)
+            state: State = "running" if folder.in_use else "new"
+            if path.exists() and not folder.is_beginning_of(own):
                 folder = RunFolder.open(path)
                 if not is_run_of(folder, own, registry):
                     others.setdefault(recipe_changes(path, own, registry), []).append(path)

@@ -28,6 +28,8 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
+            if not getattr(error, "told", False):
+                typer.echo("stopped", err=True)
             raise typer.Exit(exit_status(error)) from error
 
 

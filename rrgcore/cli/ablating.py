@@ -317,15 +317,17 @@ def _table(
     out: Path,
 ) -> "Table | None":
     """Make the table of what is finished; none where nothing is."""
-    from rrgcore.ablation.results import most_jobs, read_results
+    from rrgcore.ablation.results import most_jobs, read_results, same_reports
     from rrgcore.ablation.tabulate import make_table
     from rrgcore.cli.scoring_options import teller
+    from rrgcore.scoring.identical import told
 
     results = read_results(trials, out)
     if not any(each.runs for each in results):
         typer.echo("no run is finished, and there is no table", err=True)
         return None
     notes = _cautions(plans)
+    notes += [told(group) for group in same_reports(results)]
     if (jobs := most_jobs(out)) > 1:
         notes.append(f"wall times are of runs that shared the machine, up to {jobs} at a time")
     return make_table(

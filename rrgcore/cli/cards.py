@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rrgcore.scoring.comparison import Comparison, Standing
+from rrgcore.scoring.identical import told
 from rrgcore.scoring.published import PublishedTable
 
 SHORT = 90
@@ -71,6 +72,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         _print_missing(console, missing)
     out = f", {comparison.left_out:,} without a reference left out" if comparison.left_out else ""
     console.print("", Text(f"{comparison.studies:,} studies{out}"), sep="\n", soft_wrap=True)
+    for group in comparison.identical:
+        console.print(Text(told(group)), soft_wrap=True)
     for name, found in comparison.leakage.items():
         _print_repeats(console, asdict(found), f"{name}: ")
     _print_verbatim(console, next(iter(comparison.leakage.values())).verbatim)
@@ -167,8 +170,9 @@ def _print_verbatim(console: Console, share: float | None) -> None:
 def _print_repeats(console: Console, found: Mapping[str, Any], whose: str) -> None:
     if found["empty"]:
         console.print(Text(f"{whose}empty reports: {found['empty']:.1%}", style="bold"))
-    text = f"{found['most_frequent_share']:.1%} are “{_short(found['most_frequent'])}”"
-    console.print(Text(f"{whose}distinct reports: {found['distinct']:.1%}; {text}"), soft_wrap=True)
+    text = f"; {found['most_frequent_share']:.1%} are “{_short(found['most_frequent'])}”"
+    text = f"{whose}distinct reports: {found['distinct']:.1%}{text * (found['distinct'] < 1)}"
+    console.print(Text(text), soft_wrap=True)
 
 
 def _short(report: str, most: int = SHORT) -> str:

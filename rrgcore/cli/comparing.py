@@ -30,7 +30,7 @@ from rrgcore.plugins import Discovered
 
 if TYPE_CHECKING:
     from rrgcore.scoring.judging import Training
-    from rrgcore.scoring.report_files import Reports
+    from rrgcore.scoring.report_rows import Reports
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +77,7 @@ def compare(
     from rrgcore.figure_file import check_figure_file
     from rrgcore.insight.side_by_side import draw_bars, f1_by_observation
     from rrgcore.scoring.by_name import CLINICAL
-    from rrgcore.scoring.cautions import cautions_of
+    from rrgcore.scoring.cautions import cautions_of, no_words
     from rrgcore.scoring.comparison import compare as put_side_by_side
     from rrgcore.scoring.judging import training_reports
     from rrgcore.scoring.published import published_tables
@@ -120,6 +120,10 @@ def compare(
         for path in systems
         for text in cautions_of(path)
     }
+    for system in found:
+        for path, pairs in zip(system.paths, system.runs, strict=True):
+            if said := no_words(pairs):
+                cautions[said] = [str(path)]
     answer = {
         **comparison.to_json(),
         "cautions": cautions,
@@ -148,7 +152,7 @@ def _training_of(systems: Sequence[Path], plugins: Discovered, split: str) -> "T
     for path in systems:
         if not path.is_dir() or split == "train":
             continue
-        from rrgcore.session import load_run
+        from rrgcore.run import load_run
         from rrgcore.studies import Studies
 
         try:

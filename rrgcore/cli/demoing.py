@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rrgcore.cli.options import NoPlugins, PluginFiles, RunName, find_plugins
+from rrgcore.cli.options import NoPlugins, PluginFiles, RunName, Trust, find_plugins
 from rrgcore.cli.predicting import RESEARCH, about
 
 if TYPE_CHECKING:
     from rrgcore.prediction.predictor import Predictor
-    from rrgcore.session import Run
+    from rrgcore.run import Run
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +39,7 @@ def demo(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
     ] = False,
+    trust: Trust = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
 ) -> None:
@@ -56,9 +57,9 @@ def demo(
     try:
         from rrgcore.demo.answering import Answers, make_examples
         from rrgcore.demo.uploads import Limits
-        from rrgcore.session import load_run
+        from rrgcore.run import load_run
 
-        loaded = load_run(run, plugins=found)
+        loaded = load_run(run, plugins=found, trust=trust)
         predictor = loaded.predictor(batch_size=1)
         answers = Answers(
             predictor,

@@ -15,8 +15,8 @@ from rrgcore.cli.judged import judged_lines
 from rrgcore.cli.options import is_main_process
 from rrgcore.engine import Step
 from rrgcore.plan import Plan
+from rrgcore.run import Run
 from rrgcore.scoring.significance import shown_figure
-from rrgcore.session import Run
 from rrgcore.watch import Watcher
 
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from rrgcore.cli.options import (
     Json,
     NoPlugins,
     PluginFiles,
+    Trust,
     find_plugins,
     is_main_process,
 )
@@ -33,6 +34,7 @@ def evaluate(
     ] = None,
     batch_size: BatchSize = None,
     as_json: Json = False,
+    trust: Trust = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
 ) -> None:
@@ -42,10 +44,10 @@ def evaluate(
     found = find_plugins(plugin, no_plugin)
     from rrgcore.cli.display import Display
     from rrgcore.job import write_assessment
-    from rrgcore.session import load_run
+    from rrgcore.run import load_run
 
     with Display(quiet=as_json) as display:
-        loaded = load_run(run, plugins=found)
+        loaded = load_run(run, plugins=found, trust=trust)
         loaded.folder.writes = is_main_process()
         with loaded.folder.held():
             measured = loaded.evaluate(

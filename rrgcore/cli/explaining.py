@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins
+from rrgcore.cli.options import Json, NoPlugins, PluginFiles, Trust, find_plugins
 from rrgcore.settings import Split
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def explain(
         bool, typer.Option("--list", help="Say which figures the run can draw, and draw none.")
     ] = False,
     as_json: Json = False,
+    trust: Trust = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
 ) -> None:
@@ -46,10 +47,10 @@ def explain(
     for name in figure or ():
         found.registry.entry("figure", name)
     from rrgcore.cli.display import Display
-    from rrgcore.session import load_run
+    from rrgcore.run import load_run
 
     with Display(quiet=as_json) as display:
-        loaded = load_run(run, plugins=found)
+        loaded = load_run(run, plugins=found, trust=trust)
         if only_list:
             offers = loaded.figures(cast(Split, split))
         else:

@@ -33,8 +33,8 @@ def export(
     """Write what predicting takes: no training data, and no path of this machine."""
     found = find_plugins(plugin, no_plugin)
     from rrgcore.disk import size_of
+    from rrgcore.run import load_run
     from rrgcore.run_export import needs
-    from rrgcore.session import load_run
 
     written = load_run(run, plugins=found).export(
         folder, zipped=zipped, unfinished=unfinished, training_data=training_data

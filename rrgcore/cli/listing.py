@@ -1,13 +1,12 @@
 """`rrg list` and `rrg plugins`: what there is, who offers it, from where. Imports no torch."""
 
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from rrgcore.cli.options import Json, NoPlugins, PluginFiles, find_plugins
 from rrgcore.errors import RegistryError, did_you_mean
@@ -49,16 +48,13 @@ def list_components(
     elif markdown:
         typer.echo(_markdown(entries))
     else:
-        table = Table(box=None, pad_edge=False)
-        for heading in ("kind", "name", "what it is", "plugin"):
-            table.add_column(heading, overflow="fold")
-        for entry in entries:
-            part = entry.component
-            table.add_row(part.kind, part.name, part.summary, entry.plugin)
-        console = _console()
-        console.print(table)
+        headings = ("kind", "name", "what it is", "plugin")
+        _print(
+            headings,
+            [(e.component.kind, e.component.name, e.component.summary, e.plugin) for e in entries],
+        )
         if wanted is None:
-            console.print(f"\nrecipes: {', '.join(list_recipes())}", highlight=False)
+            typer.echo(f"\nrecipes: {', '.join(list_recipes())}")
 
 
 def list_plugins(
@@ -79,17 +75,29 @@ def list_plugins(
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
+    cells = [[str(value) if value is not False else "" for value in row.values()] for row in rows]
+    if rows:
+        _print(list(rows[0]), cells)
+
+
+def _print(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: fitted to a terminal, or a line a row for the program that reads it."""
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+        for row in (headings, *rows):
+            cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+            typer.echo("  ".join(cells).rstrip())
+        return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
-    for heading in rows[0] if rows else ():
-        table.add_column(heading)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(str(value) if value is not False else "" for value in row.values()))
-    _console().print(table)
-
-
-def _console() -> Console:
-    """Return a console that shows words as they are: to learn emojis takes as long as to start."""
-    return Console(emoji=False, markup=False)
+        table.add_row(*row)
+    # words as they are: to learn emojis takes as long as to start
+    Console(emoji=False, markup=False).print(table)
 
 
 def _markdown(entries: Iterable[Entry]) -> str:

@@ -47,6 +47,12 @@ BatchSize = Annotated[
         "--batch-size", metavar="N", min=1, help="Reports written at a time, as memory allows."
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Let the run's annotators ask addresses and start programs it names."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

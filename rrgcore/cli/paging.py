@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 import typer
 
-from rrgcore.cli.options import NoPlugins, PluginFiles, find_plugins
+from rrgcore.cli.options import NoPlugins, PluginFiles, Trust, find_plugins
 from rrgcore.cli.scoring_options import check_out
 from rrgcore.settings import Split
 
@@ -36,6 +36,7 @@ def page(
         str | None,
         typer.Option(metavar="RECIPE", help="What the run was made of, where rrg cannot tell."),
     ] = None,
+    trust: Trust = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
 ) -> None:
@@ -45,10 +46,10 @@ def page(
     check_out(out)
     found = find_plugins(plugin, no_plugin)
     from rrgcore.cli.display import Display
-    from rrgcore.session import load_run
+    from rrgcore.run import load_run
 
     with Display() as display:
-        written = load_run(run, plugins=found).page(
+        written = load_run(run, plugins=found, trust=trust).page(
             out,
             split=cast(Split, split),
             studies=0 if no_studies else studies,

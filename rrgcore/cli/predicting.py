@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
-from rrgcore.cli.options import BatchSize, NoPlugins, PluginFiles, find_plugins, is_main_process
+from rrgcore.cli.options import (
+    BatchSize,
+    NoPlugins,
+    PluginFiles,
+    Trust,
+    find_plugins,
+    is_main_process,
+)
 from rrgcore.errors import DataError, RunError, printable
 
 if TYPE_CHECKING:  # --help imports none of it
@@ -15,7 +22,7 @@ if TYPE_CHECKING:  # --help imports none of it
     from rrgcore.prediction.output import Row
     from rrgcore.prediction.predictor import Predictor
     from rrgcore.prediction.written import Origin, Written
-    from rrgcore.session import Run
+    from rrgcore.run import Run
 
 RESEARCH = (
     "For research only: nobody has checked these reports. They are no diagnosis, and must not be "
@@ -35,7 +42,8 @@ def predict(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH", help="PNG, JPEG or DICOM files, folders of them, CSV tables of studies."
+            metavar="PATH",
+            help="Image files, folders of them, tables of studies, or an annotation.json.",
         ),
     ],
     out: Annotated[
@@ -56,24 +64,29 @@ def predict(
         str | None,
         typer.Option("--separator", metavar="TEXT", help="Between images in one cell of a table."),
     ] = None,
+    split: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Which studies of an annotation.json; test unless said."),
+    ] = "test",
     batch_size: BatchSize = None,
+    trust: Trust = False,
     plugin: PluginFiles = None,
     no_plugin: NoPlugins = None,
 ) -> None:
     """Write a report for each image, with the best checkpoint of a run. For research only."""
-    tables = _table_options(column or (), separator)
+    tables = _table_options(column or (), separator, split)
     found = find_plugins(plugin, no_plugin)
     if not is_main_process():
         return
     from rrgcore.cli.display import Display
     from rrgcore.prediction.inputs import find_requests, paths_of
     from rrgcore.prediction.resuming import still_to_write
-    from rrgcore.session import load_run
+    from rrgcore.run import load_run
 
     with Display(stderr=True) as display:
         display.note(RESEARCH)
         requests = find_requests(paths_of(paths), tables)
-        loaded = load_run(run, plugins=found)
+        loaded = load_run(run, plugins=found, trust=trust)
         predictor = loaded.predictor(batch_size=batch_size)
         display.note(predictor.origin.line)
         for line in about(loaded, predictor):
@@ -101,7 +114,7 @@ def predict(
         raise typer.Exit(1)
 
 
-def _table_options(columns: Sequence[str], separator: str | None) -> "TableOptions":
+def _table_options(columns: Sequence[str], separator: str | None, split: str) -> "TableOptions":
     """Read --column and --separator."""
     from rrgcore.prediction.inputs import TableOptions
 
@@ -116,7 +129,7 @@ def _table_options(columns: Sequence[str], separator: str | None) -> "TableOptio
         found[meaning] = names.split(",")
     if separator == "":
         raise typer.BadParameter("nothing separates nothing", param_hint="--separator")
-    return TableOptions(found, separator)
+    return TableOptions(found, separator, split)
 
 
 def about(run: "Run", predictor: "Predictor") -> Iterator[str]:

@@ -56,7 +56,7 @@ def score(
     from rich.text import Text
 
     from rrgcore.cli.cards import print_card
-    from rrgcore.scoring.cautions import cautions_of
+    from rrgcore.scoring.cautions import cautions_of, no_words
     from rrgcore.scoring.judging import read_pairs, score_pairs, training_reports, with_words
 
     registry = find_plugins(plugin, no_plugin).registry
@@ -72,11 +72,13 @@ def score(
     left = len(read.pairs) - len(scored)
     counts = {"pairs": len(scored), "paired by": read.by, "without reference": left}
     cautions = cautions_of(hypotheses)
+    cautions += [text] if (text := no_words(scored)) else []
     found = {**counts, **({"cautions": cautions} if cautions else {}), **card.to_json()}
     write_json(out, found)
+    nothing = bool(protocol) and not any(found["protocols"].get(n, True) for n in protocol or ())
     if as_json:
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
-        return
+        raise typer.Exit(1 if nothing else 0)
     console = Console(highlight=False)
     beside = f"; {left:,} without a reference were left out" if left else ""
     title = Text(f"{hypotheses}: {len(scored):,} pairs, by {read.by}{beside}", style="bold")
@@ -88,3 +90,5 @@ def score(
         )
     for caution in cautions:
         console.print(Text(caution), soft_wrap=True)
+    if nothing:  # a script is to see it
+        raise typer.Exit(1)

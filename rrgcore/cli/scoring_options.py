@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # --help and --version import none of it
     from rich.console import Console
 
     from rrgcore.scoring import Metric
-    from rrgcore.scoring.report_files import Side
+    from rrgcore.scoring.report_rows import Side
 
 Protocols = Annotated[
     list[str] | None,

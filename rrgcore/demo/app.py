@@ -13,6 +13,8 @@ from rrgcore.demo.answering import Answers
 from rrgcore.demo.guard import App, Guard
 from rrgcore.demo.uploads import VIEWS
 from rrgcore.errors import UserError
+from rrgcore.extras import how_to_install
+from rrgcore.page.render import attention_script
 
 WAITING: Final = 4
 """Requests at a time: one that is answered, and those that wait."""
@@ -31,7 +33,7 @@ def check_gradio() -> None:
     if find_spec("gradio") is None:
         raise UserError(
             "Gradio, which serves the page, is not installed. To install it: "
-            'pip install "rrg[demo]"'
+            f"{how_to_install('demo')}"
         )
 
 
@@ -73,7 +75,7 @@ def _make_app(answers: Answers, about: Mapping[str, Any], worker: ThreadPoolExec
         gradio.HTML(
             html_template=_own("page.html"),
             css_template=_own("page.css"),
-            js_on_load=_own("page.js"),
+            js_on_load="\n".join((attention_script(), _own("page.js"))),
             apply_default_css=False,
             server_functions=[write_report, show_example],
             about={

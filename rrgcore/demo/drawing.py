@@ -1,20 +1,19 @@
 """What was written of a study, as the page draws it."""
 
-from base64 import b64encode
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any, Final
 
+import numpy as np
 from PIL import Image
 
 from rrgcore.demo.uploads import Grey
 from rrgcore.insight.attending import Attended
 from rrgcore.page.maps import packed
+from rrgcore.page.pictures import jpeg
 from rrgcore.prediction.written import Written
 
 SIDE: Final = 768
 """Pixels: the longer side of a picture, at most."""
-QUALITY: Final = 90
 
 
 def draw(written: Written, attended: Attended | str, images: Sequence[Grey]) -> dict[str, Any]:
@@ -47,7 +46,4 @@ def picture(image: Grey) -> dict[str, Any]:
     """Return a grey image as a data URI, in its own shape and no larger than a page can use."""
     small = Image.fromarray(image)
     small.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    held = BytesIO()
-    small.save(held, "JPEG", quality=QUALITY, optimize=True)
-    uri = f"data:image/jpeg;base64,{b64encode(held.getvalue()).decode()}"
-    return {"uri": uri, "width": small.width, "height": small.height}
+    return {"uri": jpeg(np.asarray(small)), "width": small.width, "height": small.height}

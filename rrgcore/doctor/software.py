@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, entry_points, metadata, requires, version
@@ -15,7 +16,8 @@ from packaging.requirements import Requirement
 
 from rrgcore.doctor.finding import Finding
 from rrgcore.errors import UserError
-from rrgcore.installed import list_recipes
+from rrgcore.extras import how_to_install
+from rrgcore.installed import checkout, list_recipes
 from rrgcore.licences import at_hand, named_weights
 from rrgcore.plugins import GROUP, discover
 from rrgcore.yaml_loader import plain, read_yaml
@@ -126,7 +128,7 @@ def extras() -> Iterator[Finding]:
         wrong = [text for requirement in own if (text := _lacks(requirement))]
         use = EXTRAS.get(extra, "what a plugin or command asks for")
         if wrong:
-            remedy = f"for {use}: pip install 'rrg[{extra}]'"
+            remedy = f"for {use}: {how_to_install(extra)}"
             yield Finding(f"extra {extra}", "missing", "; ".join(wrong), remedy)
         else:
             yield Finding(f"extra {extra}", "ok", use)
@@ -144,6 +146,21 @@ def plugins(
     for path in files:
         yield f"plugin {path.stem}", partial(_plugin, path.stem, good_files, files=[path])
     yield "plugins", partial(_together, good, good_files)
+    yield "checkout", stale
+
+
+def stale(where: Path | None = None) -> Iterator[Finding]:
+    """Hold the plugins that a checkout offers against those that pip was told of: what has come
+    with a later commit is not found until it is installed again.
+    """
+    where = where or checkout()
+    if where is None or not (project := where / "pyproject.toml").is_file():
+        return
+    said = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"][GROUP]
+    known = {point.name for point in entry_points(group=GROUP)}
+    if gone := [name for name in said if name not in known]:
+        text = f"it has plugins that are not installed: {', '.join(gone)}"
+        yield Finding("checkout", "broken", text, f"pip install -e {where}")
 
 
 def weights() -> Iterator[Finding]:

@@ -37,9 +37,15 @@ def listed(changes: Sequence[Change], *, indent: str = "  ") -> str:
     )
 
 
-def for_divergence(plan: Plan, name: str) -> list[Change]:
-    """What keeps a stage's numbers finite, or finds out why they are not."""
+def for_divergence(plan: Plan, name: str, *, studies: int | None = None) -> list[Change]:
+    """What keeps a stage's numbers finite, or finds out why they are not; where its batches were of
+    one study, that they were comes first.
+    """
     stage = plan.stages[name]
+    alone = Change(
+        ("data.batch_size=2",),
+        "batches had one study: a deviation over it, or a contrast to others, is no number",
+    )
     half = f"stages.{name}.optimizer.lr={stage.optimizer.lr / 2:g}"
     clip = 1.0 if stage.clip is None else stage.clip / 2
     why = "largest norm of the gradient"
@@ -55,7 +61,7 @@ def for_divergence(plan: Plan, name: str) -> list[Change]:
     elif stage.precision == "bf16":
         typed = _in_every_stage(plan, "precision", lambda _: "fp32", lambda each: each.precision)
         found.append(Change(typed, "full precision"))
-    return found
+    return [alone, *found] if studies == 1 else found
 
 
 # ---- memory ---------------------------------------------------------------------------------

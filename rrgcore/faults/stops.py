@@ -81,7 +81,13 @@ class Scene:
                 *self._saved(fault, culprits),
                 f"{done} {last_saved(self.folder, names)}. As it is, the run comes to this step "
                 "again; what may keep it finite, as overrides of a new run:",
-                listed(for_divergence(self.plan, self.stage)),
+                listed(
+                    for_divergence(
+                        self.plan,
+                        self.stage,
+                        studies=max((len(each.batch.ids) for each in fault.seen), default=None),
+                    )
+                ),
             ]
         )
 

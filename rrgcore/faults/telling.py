@@ -32,8 +32,9 @@ def out_of_memory(
     text = f"{head} What takes less, to type behind the command:\n{listed(changes)}"
     if folder is not None and folder.trained:
         text += (
-            f"\n{folder.path} keeps its checkpoints. With other options it is another run, which "
-            "wants another folder: --out"
+            f"\n{folder.path} keeps its checkpoints, and goes on with another "
+            "evaluation.batch_size. With other options it is another run, which wants another "
+            "folder: --out"
         )
     return OutOfMemory(text)
 

@@ -20,6 +20,7 @@ from jaxtyping import Float64, Integer, Shaped, UInt8
 from PIL import Image
 
 from rrgcore.errors import DataError
+from rrgcore.extras import how_to_install
 from rrgcore.images.dicom_scan import Scan, Table, load_scan, load_view
 from rrgcore.images.grey import LARGEST_AREA, check_finite, quantise, stretch
 from rrgcore.images.silence import Shared, no_warnings
@@ -162,7 +163,7 @@ def _guarded(name: str, read: Callable[[ModuleType], T]) -> T:
     except ImportError as error:
         raise DataError(
             f"image {name}: is a DICOM file, and pydicom, which reads them, is not installed: "
-            "pip install 'rrg[dicom]'"
+            f"{how_to_install('dicom')}"
         ) from error
     with _silence():
         try:

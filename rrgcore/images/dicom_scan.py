@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
 from rrgcore.errors import DataError
+from rrgcore.extras import how_to_install
 from rrgcore.images.apart import Undecodable, decode_apart
 from rrgcore.images.grey import LARGEST_AREA, check_size
 
@@ -161,7 +162,7 @@ def _decode(
     if not decoder.is_available:
         raise DataError(
             f"image {name}: is a DICOM file compressed as {syntax.name}, which needs "
-            f"{_package(syntax)}: pip install 'rrg[dicom]'"
+            f"{_package(syntax)}: {how_to_install('dicom')}"
         )
     if decoder.is_encapsulated:
         coded = _coded_size(get_frame(dataset.PixelData, 0, number_of_frames=1))
@@ -174,21 +175,25 @@ def _decode(
     if not decoder.is_encapsulated:
         values, _ = decoder.as_array(dataset, index=0)
         return values
-    refusal: Exception | None = None
-    for plugin in (each for each in HARMLESS if each in decoder.available_plugins):
+    asked = [each for each in HARMLESS if each in decoder.available_plugins]
+    why = ""
+    for plugin in asked:
         try:
             values, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
             return values
         except Exception as error:  # it may be damaged, or of more bits than this one decodes
-            refusal = error
-    if refusal is not None and "gdcm" not in decoder.available_plugins:
-        raise refusal
-    try:
-        return decode_apart(data)
-    except Undecodable as error:
-        raise DataError(
-            f"image {name}: is a damaged DICOM file ({error}); copy or download it again"
-        ) from error
+            why = f"{type(error).__name__} from pydicom"
+    if not asked or "gdcm" in decoder.available_plugins:
+        asked.append("gdcm")
+        try:
+            return decode_apart(data)
+        except Undecodable as error:
+            why = str(error)
+    raise DataError(
+        f"image {name}: is a damaged DICOM file, or {' and '.join(asked)} cannot decode its kind, "
+        f"{syntax.name} of {int(dataset.BitsStored)} bits ({why}); copy or download it again, or "
+        "convert it first: gdcmconv --raw"
+    )
 
 
 def parse_whole(pydicom: ModuleType, data: bytes) -> tuple[Any, Any]:

@@ -49,6 +49,10 @@ SMALLEST: Final = 4 << 20
 """Bytes of the first file, and of the second."""
 
 
+PAUSE: Final = 60.0
+"""Seconds for which nothing is kept after somebody has held the lock too long."""
+
+
 class Found(NamedTuple):
     """An image, and where it is kept; nowhere where there was no room."""
 
@@ -77,6 +81,8 @@ class DiskCache:
         """Keys, of contents and of how files look, to where an image is."""
         self._lock = Lock()
         self._gave_up = False
+        self._later = 0.0
+        """When it is tried again to keep an image, by the clock of `time.monotonic`."""
 
     def __getitem__(self, at: int) -> UInt8[np.ndarray, "h w"]:
         """Return an image by where it is kept; it cannot be written to."""
@@ -150,7 +156,7 @@ class DiskCache:
 
     def _keep(self, content: bytes, looks: bytes, pixels: UInt8[np.ndarray, "h w"]) -> int | None:
         """Put an image into the cache; return where it is, or None where it cannot be kept."""
-        if self._gave_up:
+        if self._gave_up or time.monotonic() < self._later:
             return None
         try:
             with self._lock:
@@ -161,6 +167,11 @@ class DiskCache:
                         self._give_up(f"{self.folder} has no room for more: {why}")
                         return None
                     self._refresh()
+        except TimeoutError as error:  # a slow disk may be well again, and is not waited for often
+            if not self._later:
+                self._note(f"{error}: decoded images are not kept for a minute")
+            self._later = time.monotonic() + PAUSE
+            return None
         except OSError as error:
             self._give_up(f"{self.folder} cannot be written ({error.strerror or error})")
             return None

@@ -119,6 +119,8 @@ def draw_figures(
     """
     run.look_at(tuple(studies))
     asked = offers(run, figures)
+    if not asked:
+        raise RunError("no plugin that is here offers a figure; rrg's own is called insight")
     refused = {offer.name: offer.why_not for offer in asked if offer.why_not is not None}
     if refused and (figures or len(refused) == len(asked)):
         raise RunError("\n".join(f"{name} cannot be drawn: {why}" for name, why in refused.items()))

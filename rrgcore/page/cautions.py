@@ -48,6 +48,9 @@ def _leakage(leakage: Mapping[str, Any], quotes: bool) -> Iterator[Caution]:
         )
     if leakage["empty"]:
         yield Caution("warning", f"{leakage['empty']:.1%} of the generated reports are empty.")
+    if leakage["distinct"] >= 1:
+        yield Caution("note", "All of the generated reports are distinct.")
+        return
     share = leakage["most_frequent_share"]
     text = leakage.get("most_frequent")  # which an exported run's scores do not quote
     quoted = f": “{shortened(str(text), SHOWN)}”" if quotes and text is not None else "."

@@ -20,6 +20,7 @@ class Line:
     reference: str
     prediction: str
     logprob: float | None
+    confidence: float | None = None
 
 
 def read_lines(folder: RunFolder, split: str) -> list[Line]:
@@ -43,5 +44,9 @@ def is_number(value: object) -> bool:
 def _line(entry: Mapping[str, Any]) -> Line:
     texts = (entry["id"], entry["reference"], entry["prediction"])
     id, reference, prediction = map(readable, texts)
-    logprob: Any = entry.get("logprob")
-    return Line(id, reference, prediction, float(logprob) if is_number(logprob) else None)
+    logprob, confidence = (_number(entry.get(name)) for name in ("logprob", "confidence"))
+    return Line(id, reference, prediction, logprob, confidence)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if is_number(value) else None

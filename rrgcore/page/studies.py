@@ -24,7 +24,7 @@ BY = "ROUGE-L"
 SCORES = (BY, "CIDEr")
 """Of `coco`, which have a value for each study."""
 LABELS = "F1 of findings"
-CONFIDENCE = "mean log-probability"
+CONFIDENCE, LOGPROB = "confidence", "mean log-probability"
 
 
 @final
@@ -102,7 +102,8 @@ def browse(lines: Sequence[Line], registry: Registry, *, most: int) -> Browser:
         _card(line, why, {name: of[place] for name, of in scores.items()}, own, labeler != "")
         for line, why, place, own in zip(shown, chosen.why, chosen.places, findings, strict=True)
     ]
-    names = [name for name in (*SCORES, LABELS, CONFIDENCE) if any(name in c.scores for c in cards)]
+    possible = (*SCORES, LABELS, CONFIDENCE, LOGPROB)
+    names = [name for name in possible if any(name in card.scores for card in cards)]
     return Browser(cards, len(lines), chosen.how, names, labeler, notes)
 
 
@@ -162,6 +163,8 @@ def _card(
         reference, generated = compare(line.reference, line.prediction)
         if labels:
             known[LABELS] = f1(findings)
+    if line.confidence is not None:
+        known[CONFIDENCE] = line.confidence
     if line.logprob is not None:
-        known[CONFIDENCE] = line.logprob
+        known[LOGPROB] = line.logprob
     return Card(line, why, reference, generated, known, findings)

@@ -12,7 +12,9 @@ from rrgcore.errors import DataError, printable
 from rrgcore.images.dicom import HEAD, is_dicom
 from rrgcore.tables import table_suffix
 
-SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom"))
+SUFFIXES: Final = frozenset(
+    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".dcm", ".dicom")
+)
 """What is taken from a folder; a file that is named itself may be called anything."""
 DIRECTORY: Final = "DICOMDIR"
 """The table of contents of a DICOM medium, which begins like a DICOM file and has no picture."""
@@ -39,6 +41,8 @@ class TableOptions:
     """Which column is what, where its name does not tell: id, image, view."""
     separator: str | None = None
     """What stands between several images in one cell; `;` or `|` where it is not said."""
+    split: str = "test"
+    """Which studies of a file in R2Gen's layout."""
 
 
 USUAL: Final = TableOptions({})
@@ -76,7 +80,7 @@ def _of(path: Path, options: TableOptions) -> Iterator[Request]:
         yield from map(_single, inside)
     elif not isfile(path):
         raise DataError(f"{path} does not exist")
-    elif table_suffix(path):
+    elif table_suffix(path) or path.suffix.lower() == ".json":
         from rrgcore.prediction.study_table import requests_in
 
         yield from requests_in(path, options)

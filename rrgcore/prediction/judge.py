@@ -48,9 +48,11 @@ class Judge:
 
     def believe(self, logprobs: Sequence[float]) -> float | None:
         """Return how far a report can be believed, by the log-probabilities of its tokens."""
-        if isinstance(self.confidence, str) or not logprobs:
-            return None
-        return self.confidence.of(float(sum(logprobs)))
+        return self.believe_total(float(sum(logprobs))) if logprobs else None
+
+    def believe_total(self, total: float) -> float | None:
+        """Return the same by the log-probability of the whole report."""
+        return None if isinstance(self.confidence, str) else self.confidence.of(total)
 
     def look(self, images: Sequence[UInt8[np.ndarray, "h w"]]) -> list[Notice]:
         """Return what is to be said of a study's images, as the model sees them."""

@@ -71,6 +71,7 @@ class Predictor:
         folder: RunFolder,
         origin: Origin,
         accelerator: Accelerator,
+        trusted: bool = False,
     ) -> None:
         if plan.data.oracle:
             raise RunError(
@@ -91,6 +92,7 @@ class Predictor:
             device=str(accelerator.device),
             kept=folder.given,
             hold=0,
+            trusted=trusted,
         )
         self._studies.knowledge.keep_in(folder.artefacts, writes=False)
 

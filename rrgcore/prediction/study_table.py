@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from rrgcore.chest import View, view_of
-from rrgcore.errors import DataError
+from rrgcore.errors import DataError, did_you_mean
+from rrgcore.json_text import parse_json
 from rrgcore.prediction.inputs import Request, TableOptions, id_of
 from rrgcore.tables import NAMES, Record, Table, find_columns, plain_name, read_table
 
@@ -31,7 +32,8 @@ def requests_in(path: Path, options: TableOptions) -> list[Request]:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    table = read_table(path, data)
+    is_json = path.suffix.lower() == ".json"
+    table = _json_table(path, data, options.split) if is_json else read_table(path, data)
     wanted = {**_images_by_name(table), **options.columns}
     columns = find_columns(table, wanted, path, needed=("image",), option="--column", say=SAID)
     found: dict[str, Request] = {}
@@ -43,6 +45,31 @@ def requests_in(path: Path, options: TableOptions) -> list[Request]:
     if not found and not broken:
         raise DataError(f"{path}: has no rows")
     return [*found.values(), *broken]
+
+
+def _json_table(path: Path, data: bytes, split: str) -> Table:
+    """Read a list of rows, or R2Gen's lists of rows, of which one split is taken."""
+    try:
+        found = parse_json(data.decode("utf-8-sig"))
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON ({error})") from error
+    if isinstance(found, dict):
+        lists = [name for name, rows in found.items() if isinstance(rows, list) and rows]
+        if split not in lists:
+            near = did_you_mean(split, lists)
+            raise DataError(
+                f"{path}: has no studies of split '{split}'.{near} Splits there: "
+                f"{', '.join(lists) or 'none'}; name one with --split"
+            )
+        found = found[split]
+    if not isinstance(found, list):
+        raise DataError(
+            f"{path}: is neither a list of studies nor R2Gen's mapping of splits to such lists"
+        )
+    rows = [(n, row) for n, row in enumerate(found, start=1) if isinstance(row, dict)]
+    none = [f"row {n}: is no object" for n, row in enumerate(found, 1) if not isinstance(row, dict)]
+    columns = dict.fromkeys(str(key) for _, row in rows for key in row)
+    return Table(list(columns), [Record(n, row) for n, row in rows], none)
 
 
 def _images_by_name(table: Table) -> dict[str, list[str]]:
@@ -69,7 +96,7 @@ def _request(
     if len(said) == len(images):
         views = list(said)
     id = next(iter(_texts(record.values.get(columns["id"][0]))), "") if columns["id"] else ""
-    place = f"{path}, line {record.line}"
+    place = f"{path}, {'row' if path.suffix.lower() == '.json' else 'line'} {record.line}"
     return Request(
         id_of(id or (images[0] if images else place)),
         tuple(_place(path, image) for image in images),

@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from rrgcore.scoring.baselines import make_baselines
+from rrgcore.scoring.identical import identical
 from rrgcore.scoring.leakage import Leakage, leakage
 from rrgcore.scoring.metric import Metric, Scores, Terms
 from rrgcore.scoring.significance import Difference, Interval, difference, intervals, pooled
@@ -60,6 +61,8 @@ class Comparison:
     """What each baseline is."""
     left_out: int = 0
     """Studies whose reference says nothing."""
+    identical: Sequence[Sequence[str]] = ()
+    """Folders and files with the very same reports, in groups."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -73,6 +76,7 @@ class Comparison:
             },
             "leakage": {name: asdict(found) for name, found in self.leakage.items()},
             "about baselines": dict(self.about),
+            "identical": [list(group) for group in self.identical],
         }
 
 
@@ -125,6 +129,13 @@ def compare(
         leakage={s.name: leakage([p for run in s.runs for p in run], training) for s in systems},
         about=about,
         left_out=systems[0].left_out,
+        identical=identical(
+            {
+                str(path): [pair.prediction for pair in run]
+                for system in systems
+                for path, run in zip(system.paths, system.runs, strict=True)
+            }
+        ),
     )
 
 

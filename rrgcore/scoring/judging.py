@@ -11,7 +11,8 @@ from rrgcore.plugins import Discovered, discover
 from rrgcore.scoring.by_name import PROTOCOLS, make_named_metrics
 from rrgcore.scoring.metric import Metric, Pair
 from rrgcore.scoring.pairing import by_id, join, load_pairs
-from rrgcore.scoring.report_files import Reports, Side, load_reports, load_splits
+from rrgcore.scoring.report_files import load_reports, load_splits
+from rrgcore.scoring.report_rows import Reports, Side
 from rrgcore.scoring.scorecard import Scorecard, fit_metrics, make_scorecard
 
 Given = str | Path | Sequence[str]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rrgcore.errors import DataError
 from rrgcore.scoring.metric import Pair
-from rrgcore.scoring.report_files import TEXTS, Reports, Side, load_reports, some
+from rrgcore.scoring.report_files import load_reports, some
+from rrgcore.scoring.report_rows import TEXTS, Reports, Side
 
 
 def by_id(hypotheses: Reports, references: Reports) -> bool:
@@ -35,7 +36,13 @@ def join(hypotheses: Reports, references: Reports) -> list[Pair]:
         if ids
     ]
     if problems:
-        raise DataError("ids do not agree: " + ";\n".join(problems))
+        of_files = not written.keys() & expected.keys() and all(map(_is_image, written))
+        raise DataError(
+            "ids do not agree: "
+            + ";\n".join(problems)
+            + f"\n{hypotheses.where} has a report for each image file. For one a study, name the "
+            "studies: rrg predict RUN TABLE, which may be an annotation.json" * of_files
+        )
     return [Pair(id, written[id], reference) for id, reference in expected.items()]
 
 
@@ -51,6 +58,10 @@ def load_pairs(
     if sides["prediction"].column == sides["reference"].column:
         raise DataError(f"{path}: holds one text a row; give predictions and references, two files")
     return join(sides["prediction"], sides["reference"])
+
+
+def _is_image(id: str) -> bool:
+    return Path(id).suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 
 
 def _counts(hypotheses: Reports, references: Reports) -> str:

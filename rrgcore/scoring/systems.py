@@ -15,7 +15,8 @@ from rrgcore.files import read_json
 from rrgcore.folder import PREDICTIONS, of_split
 from rrgcore.scoring.metric import Pair
 from rrgcore.scoring.pairing import join, load_pairs
-from rrgcore.scoring.report_files import Reports, Side, load_reports, shortened, some
+from rrgcore.scoring.report_files import load_reports, shortened, some
+from rrgcore.scoring.report_rows import Reports, Side
 from rrgcore.yaml_loader import plain, read_yaml
 
 

@@ -27,10 +27,11 @@ from rrgcore.ablation.tables import find_table, read_table
 from rrgcore.ablation.trials import Trial, list_trials, plan_rows
 from rrgcore.errors import RecipeError, RunError, UserError
 from rrgcore.installed import list_ablations
+from rrgcore.lock import FolderLock
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered
 from rrgcore.recipe import load_recipe
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
 
@@ -130,6 +131,14 @@ def test_a_run_that_was_stopped_or_killed_goes_on(
     record.write_text(record.read_text().replace('"finished"', f'"{state}"'))
     (trial,) = list_trials(str(TINY), ROWS[:1], plans, (3,), out, plugins.registry)
     assert trial.state == "unfinished"
+
+
+def test_a_run_that_another_process_is_about_to_make_is_running(
+    tmp_path: Path, plans: dict[str, Plan], plugins: Discovered
+) -> None:
+    with FolderLock(tmp_path / "full" / "seed-3").held():
+        (trial,) = list_trials(str(TINY), ROWS[:1], plans, (3,), tmp_path, plugins.registry)
+    assert trial.state == "running"
 
 
 def test_a_run_of_another_recipe_is_refused_by_name_with_what_has_changed(

@@ -16,7 +16,7 @@ from rrgcore.ablation.average import DEFINITIONS, NLG, average_change
 from rrgcore.ablation.changes import average_interval, change, sample
 from rrgcore.ablation.drawing import draw_table
 from rrgcore.ablation.formats import to_csv, to_json, to_latex, to_markdown
-from rrgcore.ablation.results import JOURNAL, Measured, Results, read_results
+from rrgcore.ablation.results import JOURNAL, Measured, Results, read_results, same_reports
 from rrgcore.ablation.rows import Row, parse_rows
 from rrgcore.ablation.table import Table
 from rrgcore.ablation.tabulate import make_table
@@ -28,6 +28,7 @@ from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered
 from rrgcore.resolve import resolved
 from rrgcore.scoring import Pair, mean_terms
+from rrgcore.scoring.identical import told
 from rrgcore.scoring.scorecard import make_scorecard
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -275,6 +276,13 @@ def test_a_row_that_writes_the_same_is_not_distinguishable_and_that_is_said_in_w
     assert worse.changes["coco.BLEU-1"].value < 0
     assert table.verdicts[0].startswith("without irm is not distinguishable from full by BLEU-1")
     assert table.verdicts[1].startswith("short, from full: below in BLEU-1")
+
+
+def test_runs_that_wrote_the_same_are_named(results: list[Results]) -> None:
+    first, second = same_reports(results)
+    assert told(first) == "full, seed 0, and without irm, seed 0, wrote the very same reports"
+    assert second == ("full, seed 1,", "without irm, seed 1,")
+    assert same_reports([results[0], results[2]]) == []
 
 
 def test_times_and_parameters_stand_in_the_table(table: Table) -> None:

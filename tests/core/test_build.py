@@ -19,7 +19,7 @@ from rrgcore.errors import RecipeError, RunError
 from rrgcore.model import ReportModel
 from rrgcore.plugins import Discovered, discover
 from rrgcore.resolve import weigh
-from rrgcore.session import Run
+from rrgcore.run import Run
 from rrgcore.tokenizers import Tokenizers
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"

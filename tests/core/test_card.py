@@ -15,7 +15,7 @@ from rrgcore.folder import RunFolder
 from rrgcore.licences import DATA, UNKNOWN, at_hand, licence_of, named_weights, terms_of_ids
 from rrgcore.manifest import Manifest
 from rrgcore.recipe import dump_recipe, load_recipe
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 HEADINGS = [
     "Data",

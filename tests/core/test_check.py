@@ -131,8 +131,8 @@ def test_a_problem_is_told_at_its_address(
     ("override", "address", "text"),
     [
         ("epochs=0", "", "`epochs` is 0; expected at least 1"),
-        ("steps=3", "", "a stage needs either `epochs` or `steps`, and not both"),
-        ("epochs=off", "", "a stage needs either `epochs` or `steps`, and not both"),
+        ("steps=3", "", "a stage needs either `epochs` or `steps`, and has both, 2 and 3, of "),
+        ("epochs=off", "", "a stage needs `epochs` or `steps`, and has neither"),
         ("only=[mimm]", ".only", "there is no objective 'mimm'. Did you mean 'mim'?"),
         ("only=[]", "", "there is nothing to train"),
         ("freeze=[encodr]", ".freeze", "there is no part 'encodr'. Did you mean 'encoder'?"),

@@ -26,7 +26,7 @@ from rrgcore.interfaces import Pretrained
 from rrgcore.optimizer_state import load_optimizer, save_optimizer
 from rrgcore.plugins import Discovered
 from rrgcore.pretrained import left_out
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from rrgcore.cleaning import clean
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
 Rrg = Callable[..., Any]
@@ -598,6 +598,7 @@ def by_two(folder: Path, *arguments: str) -> str:
     return said.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_train_together_and_one_writes(tmp_path: Path, finished: Run) -> None:
     assert by_two(tmp_path, "run", str(TINY), "--out", "run").count("run folder:") == 1
     alone, together = (

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from rrgcore.errors import DataError, RunError
+from rrgcore.run import Run
 from rrgcore.scoring import Metric, Pair, Scores, mean_terms
 from rrgcore.scoring.comparison import compare
+from rrgcore.scoring.identical import told
 from rrgcore.scoring.systems import load_systems
-from rrgcore.session import Run
 
 
 class Overlap(Metric):
@@ -58,6 +59,16 @@ def test_systems_are_put_in_the_first_ones_order_and_tested_against_it(tmp_path:
     assert against.value == 0.5
     assert against.distinguishable
     assert standings["two"].missing == {"other": "needs Java"}
+
+
+def test_systems_that_wrote_the_same_are_named(tmp_path: Path) -> None:
+    paths = [
+        write(tmp_path, f"{n}.jsonl", studies(k)) for n, k in zip("abc", (1, 2, 1), strict=True)
+    ]
+    found = compare(load_systems(paths), METRICS)
+
+    assert found.identical == [(str(paths[0]), str(paths[2]))]
+    assert told(found.identical[0]).endswith("c.jsonl wrote the very same reports")
 
 
 def test_what_cannot_be_told_apart_is_said_in_words(tmp_path: Path) -> None:

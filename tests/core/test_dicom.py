@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from rrgcore.errors import DataError
+from rrgcore.extras import how_to_install
 from rrgcore.images import decode_image, read_image
 from rrgcore.images import dicom as dicom_reading
 from rrgcore.images.dicom import decode_dicom, view_of_dicom
@@ -336,12 +337,12 @@ def test_run_lengths_need_no_other_package():
 def test_without_a_decoder_the_package_is_named(monkeypatch, syntax: str, package: str):
     monkeypatch.setattr(type(get_decoder(syntax)), "is_available", property(lambda _: False))
     text = refusal(compressed(RAMP8, b"\xff\xd8\xff\xd9", syntax))
-    assert text.endswith(f"which needs {package}: pip install 'rrg[dicom]'")
+    assert text.endswith(f"which needs {package}: {how_to_install('dicom')}")
 
 
 def test_without_pydicom_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    assert "pip install 'rrg[dicom]'" in refusal(dicom(RAMP8))
+    assert how_to_install("dicom") in refusal(dicom(RAMP8))
 
 
 # ---- what is refused -------------------------------------------------------------------------
@@ -396,7 +397,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
         ("cut in the header", "is a damaged DICOM file, or cut off: it is of an image"),
         ("cut in the meta header", "is a damaged DICOM file, or cut off: it does not say what"),
         ("noise", "is a damaged DICOM file"),
-        ("broken jpeg", "is a damaged DICOM file"),
+        ("broken jpeg", "is a damaged DICOM file, or "),
         ("another jpeg", "is damaged: its header says 32 × 20 pixels, its picture has another"),
         ("a video", "is a DICOM file with pixels in a form that pydicom does not decode"),
         ("deflated", "is deflated DICOM, which is not read; convert it first"),

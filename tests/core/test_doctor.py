@@ -140,6 +140,7 @@ def test_each_plugin_is_loaded_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(software, "entry_points", lambda group: [good, bad, hangs])
     found = [f for name, look in software.plugins([], []) for f in looked_at(name, look, 1.0)]
+    found = [each for each in found if each.part != "checkout"]
     assert states(found) == {
         "plugin phantom": "ok",
         "plugin broken": "broken",
@@ -147,6 +148,17 @@ def test_each_plugin_is_loaded_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_pa
         "plugins": "ok",
     }
     assert "--no-plugin broken" in next(f.remedy for f in found if f.part == "plugin broken")
+
+
+def test_a_checkout_that_has_a_plugin_of_a_later_commit_is_to_be_installed_again(
+    tmp_path: Path,
+) -> None:
+    assert list(software.stale(tmp_path)) == list(software.stale()) == []
+    entries = '[project.entry-points."rrg.plugins"]\nkia = "rrg_kia"\nlater = "rrg_later"\n'
+    (tmp_path / "pyproject.toml").write_text(entries)
+    (found,) = software.stale(tmp_path)
+    assert (found.state, found.remedy) == ("broken", f"pip install -e {tmp_path}")
+    assert "not installed: later" in found.text
 
 
 # ---- a recipe -------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from rrgcore.evaluate import Prediction, generate_reports
 from rrgcore.job import make_accelerator
 from rrgcore.nearest import nearest_reports
 from rrgcore.probes import exchange_images
-from rrgcore.session import Run
+from rrgcore.run import Run
 from rrgcore.studies import Studies
 from rrgcore.watch import Watcher
 

@@ -10,7 +10,7 @@ import typer
 
 from rrgcore.cli import make_app
 from rrgcore.installed import list_recipes
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
 Rrg = Callable[..., Any]

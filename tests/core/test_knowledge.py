@@ -24,7 +24,8 @@ from rrgcore.interfaces import Adapter, Prepares
 from rrgcore.knowledge import Knowledge, leak
 from rrgcore.plugins import GROUP, Discovered, discover
 from rrgcore.provenance import Artefact, Provenance
-from rrgcore.session import Run, Session
+from rrgcore.run import Run
+from rrgcore.session import Session
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Annotator, Dataset, HoldsArtefacts, Workbench
 from rrgcore.tokenizers import Tokenizers
@@ -124,6 +125,7 @@ def rrg_components() -> list[Component]:
         Component("annotator", "probable", f"{here}:Probable", "looks at labels"),
         Component("annotator", "reader", f"{here}:Reader", "looks at the report"),
         Component("annotator", "given", f"{here}:Given", "was learned elsewhere"),
+        Component("annotator", "calls", f"{here}:Calls", "asks somebody elsewhere"),
     ]
 
 
@@ -322,6 +324,66 @@ def test_of_several_processes_one_asks_and_the_others_hear_of_it(writes: bool, t
     assert [study[Labels].values["Edema"] for study in second] == [1, 0]
     assert [counts.asked for _, counts in processes] == [2, 0]
     assert (tmp_path / "labels" / "train.jsonl").is_file() is writes
+
+
+class Slow(Guess):
+    """Labels that are worth writing down one by one."""
+
+    reads = ()
+    one_by_one = True
+
+    def __init__(self, *, stops: str | None = None) -> None:
+        self.stops = stops
+        self.asked: list[str] = []
+
+    def annotate(self, studies: Iterable[Study]) -> Iterator[Labels]:
+        for study in studies:
+            if study.id == self.stops:
+                raise KeyboardInterrupt
+            self.asked.append(study.id)
+            yield Labels({"Edema": int(study.id[-1]) % 2}, {"Edema": "slow"})
+
+
+def test_who_answers_study_by_study_goes_on_behind_the_last_answer(tmp_path: Path):
+    studies = [Study(f"s{n}", (), (), "x") for n in range(6)]
+
+    def ask(annotator: Slow) -> list[Study]:
+        known = Knowledge(dataset=Blank(), annotators={Labels: annotator}, training=list)
+        known.keep_in(tmp_path, writes=True)
+        return known.open("train", studies, [Labels])
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(Slow(stops="s4"))
+    answers = tmp_path / "labels" / "train.jsonl"
+    with answers.open("a") as file:
+        file.write('{"id": "s4", "val')  # what was being written when somebody killed it
+    again = Slow()
+    assert [study[Labels].values["Edema"] for study in ask(again)] == [0, 1] * 3
+    assert again.asked == ["s4", "s5"]
+    assert len(answers.read_text().splitlines()) == 6
+
+
+class Calls(Guess):
+    """Labels by somebody elsewhere."""
+
+    reaches = "sends reports to http://example.org"
+    kept = False
+
+
+def test_what_reaches_out_is_not_asked_of_a_run_unless_it_is_trusted(
+    found: Discovered, tmp_path: Path
+):
+    annotators = "data.annotations={probabilities: brightness, labels: calls}"
+    run = session(found, annotators).run(tmp_path / "run")
+    image = np.zeros((40, 32), np.uint8)
+    Image.fromarray(image).save(tmp_path / "new.png")
+
+    stranger = load_run(tmp_path / "run", plugins=found)
+    with pytest.raises(RunError, match=r"data.annotations.labels .*example.org.* --trust"):
+        stranger.predict([tmp_path / "new.png"])
+    trusted = load_run(tmp_path / "run", plugins=found, trust=True)
+    assert trusted.predict([tmp_path / "new.png"])[0].error is None
+    assert run.trust
 
 
 def test_an_answer_that_only_the_main_process_sees_is_said_so(tmp_path: Path):

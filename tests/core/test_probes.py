@@ -27,7 +27,7 @@ from rrgcore.probes import (
     reconstruction,
 )
 from rrgcore.retrieval import retrieval
-from rrgcore.session import Run
+from rrgcore.run import Run
 from rrgcore.studies import Studies
 from rrgcore.study import ImageRef, Study
 from rrgcore.types import Batch, Decoded, Encoded, Tokens

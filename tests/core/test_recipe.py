@@ -501,6 +501,32 @@ def test_variants_of_one_name_are_applied_one_after_the_other(write: Write) -> N
     assert recipe.available == ("v", "w", "x")
 
 
+def test_what_a_child_takes_away_stays_away_under_the_variants_it_inherits(write: Write) -> None:
+    base = """
+        objectives: {irm: {weight: 1}, mim: {}}
+        variants:
+          small: {objectives: {irm: {weight: 2}, mim: {weight: 3}}}
+          heavy: {objectives: {irm: {weight: 9}}}
+    """
+    child = """
+        extends: base.yaml
+        objectives: {irm: off}
+        variants:
+          small: {seed: 4}
+          again: {objectives: {irm: {weight: 5}}}
+    """
+    write(base, "base.yaml")
+    path = write(child, "child.yaml")
+
+    small = load_recipe(path, variants=["small"]).values
+    assert small["objectives"] == {"mim": {"weight": 3}}
+    assert small["seed"] == 4
+    with pytest.raises(RecipeError, match=r"(?s)--variant heavy.*change nothing.* objectives.irm"):
+        load_recipe(path, variants=["heavy"])
+    again = load_recipe(path, variants=["again"]).values
+    assert again["objectives"] == {"mim": {}, "irm": {"weight": 5}}
+
+
 def test_a_child_can_take_a_variant_away(write: Write) -> None:
     write("variants: {v: {seed: 1}, w: {seed: 2}}", "p.yaml")
     write("extends: p.yaml\nvariants: {v: off}", "c.yaml")
@@ -686,7 +712,7 @@ def test_an_override_comes_from_the_command_line_and_its_neighbours_stay(
             "extends=other.yaml",
             "  extends (command line)\n    'extends' is said in the file, not in an override",
         ),
-        ("seed", "  seed (command line)\n    expected ADDRESS=VALUE"),
+        ("seed", "  seed (command line)\n    expected ADDRESS=VALUE, such as seed=…"),
         (
             "large",
             "  large (command line)\n"

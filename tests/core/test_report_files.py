@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from rrgcore.errors import DataError
 from rrgcore.scoring import Pair
+from rrgcore.scoring.cautions import no_words
 from rrgcore.scoring.pairing import join, load_pairs
-from rrgcore.scoring.report_files import Reports, load_reports, load_splits
+from rrgcore.scoring.report_files import load_reports, load_splits
+from rrgcore.scoring.report_rows import Reports
 
 ROWS = [{"id": "a", "prediction": "Clear lungs."}, {"id": "b", "prediction": "An effusion, left."}]
 TEXTS = ["Clear lungs.", "An effusion, left."]
@@ -49,6 +51,66 @@ def test_a_file_of_any_usual_form_is_read(tmp_path: Path, name: str, content: An
     assert list(found.ids or ()) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.csv", "id;prediction\na;Clear lungs.\nb;An effusion, left.\n"),
+        ("p.csv", "id\tgen\na\tClear lungs.\nb\tAn effusion, left.\n"),
+        ("p.csv", 'id,Report Impression\na,Clear lungs.\nb,"An effusion, left."\n'),
+        ("p.json", {"a": {"gen": TEXTS[0], "gt": "x"}, "b": {"gen": TEXTS[1], "gt": "y"}}),
+        ("p.json", {"id": ["a", "b"], "prediction": TEXTS}),
+        ("p.json", {"id": {"0": "a", "1": "b"}, "prediction": dict(zip("01", TEXTS, strict=True))}),
+        ("p.json", {"study_id": ["a", "b"], "gen": TEXTS, "gt": ["x", "y"]}),
+        ("p.json", {"gts": {"a": ["x"], "b": ["y"]}, "res": {"a": TEXTS[:1], "b": TEXTS[1:]}}),
+    ],
+)
+def test_what_other_programs_write_is_read(tmp_path: Path, name: str, content: Any) -> None:
+    found = load_reports(write(tmp_path, name, content), "prediction")
+
+    assert (list(found.texts), list(found.ids or ())) == (TEXTS, ["a", "b"])
+
+
+def test_columns_that_are_lists_are_paired(tmp_path: Path) -> None:
+    path = write(tmp_path, "p.json", {"gen": TEXTS, "gt": ["x", "y"]})
+    assert load_pairs(path) == [Pair("1", TEXTS[0], "x"), Pair("2", TEXTS[1], "y")]
+
+    with pytest.raises(DataError, match="columns of one length; found 2 in gen, 1 in gt"):
+        load_pairs(write(tmp_path, "p.json", {"gen": TEXTS, "gt": ["x"]}))
+
+
+def test_a_column_without_a_header_is_a_report_a_line(tmp_path: Path) -> None:
+    """As R2Gen writes `res.csv` and `gts.csv`."""
+    path = write(tmp_path, "res.csv", 'the lungs are clear .\n"heart , enlarged ."\n""\n')
+
+    found = load_reports(path, "prediction")
+    assert list(found.texts) == ["the lungs are clear .", "heart , enlarged .", ""]
+    assert (found.ids, found.column) == (None, None)
+
+    with pytest.raises(DataError, match="no column looks like the predictions"):
+        load_reports(write(tmp_path, "res.csv", "words\nthe lungs are clear .\n"), "prediction")
+
+
+def test_what_pandas_writes_of_a_column_without_a_name_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, "res.csv", f',0\n0,{TEXTS[0]}\n1,"{TEXTS[1]}"\n')
+    found = load_reports(path, "prediction")
+    assert (list(found.texts), found.ids) == (TEXTS, None)
+
+
+def test_predictions_that_are_nan_are_told_of() -> None:
+    pairs = [Pair("a", "nan", "x"), Pair("b", "NaN ", "x"), Pair("c", "none seen", "x")]
+    assert str(no_words(pairs)).startswith("2 of 3 predictions are 'nan' or the like")
+    assert no_words(pairs[2:]) is None
+
+
+def test_reports_of_image_files_do_not_go_with_studies() -> None:
+    with pytest.raises(
+        DataError, match=r"(?s)a report for each image file.* rrg predict RUN TABLE"
+    ):
+        join(
+            Reports("p.jsonl", ["x"], ["images/a/0.png"]), Reports("annotation.json", ["x"], ["a"])
+        )
+
+
 def test_anything_else_is_one_report_a_line(tmp_path: Path) -> None:
     """An empty line is an empty report: the model wrote nothing."""
     found = load_reports(write(tmp_path, "p.txt", "clear lungs .\r\n\nan effusion ."), "prediction")
@@ -81,7 +143,10 @@ def test_columns_are_taken_by_name_where_they_are_given(tmp_path: Path) -> None:
         (
             "p.jsonl",
             '{"id":"a","pred":"x"}\n{"id":"a","pred":"y"}',
-            ["1 ids come more than once: a"],
+            [
+                "1 of 1 ids come more than once: a. 'a' is report 1 and 2",
+                "name another column with --id-column",
+            ],
         ),
         ("p.jsonl", '{"id": "a", "pred": "\\ud83d"}', ["line 1: its 'pred' has half a surrogate"]),
         ("p.jsonl", "", ["is empty"]),

@@ -25,8 +25,8 @@ from rrgcore.manifest import Manifest
 from rrgcore.portable import Portable, hidden_ids, is_absolute
 from rrgcore.provenance import Provenance
 from rrgcore.recipe import dump_recipe, load_recipe
+from rrgcore.run import Run
 from rrgcore.run_export import EXPORT, needs
-from rrgcore.session import Run
 from rrgcore.study import Study
 
 Rrg = Callable[..., Any]

@@ -169,9 +169,19 @@ def test_references_without_a_word_are_left_out_and_counted(rrg: Any, tmp_path: 
     assert "1 pairs, by row; 1 without a reference were left out" in answer.out
 
 
+def test_a_protocol_that_could_not_be_computed_is_seen_by_a_script(
+    files: tuple[Path, Path], rrg: Any, tmp_path: Path
+) -> None:
+    references = tmp_path / "references.json"
+    references.write_text(json.dumps({f"test{i}": each for i, each in enumerate(REPORTS)}))
+    answer = rrg("score", *map(str, (files[0], references)), "-p", "r2gen", "--labeler", "none")
+    assert answer.code == 1
+    assert "not computed" in answer.out
+
+
 def test_what_a_terminal_would_obey_is_spelt_out(rrg: Any, tmp_path: Path) -> None:
-    row = {"id": "a", "prediction": "\x1b[31mred", "reference": "x"}
-    (tmp_path / "p.jsonl").write_text(json.dumps(row))
+    rows = [{"id": id, "prediction": "\x1b[31mred", "reference": "x"} for id in "ab"]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
     answer = rrg("score", str(tmp_path / "p.jsonl"), *COCO)
 
     assert "\x1b" not in answer.out

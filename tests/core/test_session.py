@@ -19,8 +19,8 @@ from rrgcore.plugins import Discovered
 from rrgcore.recipe import dump_recipe
 from rrgcore.resolve import resolved
 from rrgcore.resume import changed_versions
+from rrgcore.run import Run
 from rrgcore.same_recipe import is_run_of, recipe_changes
-from rrgcore.session import Run
 from rrgcore.watch import Watcher
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -396,3 +396,19 @@ def test_check_tells_of_broken_data(
     with pytest.raises(UserError, match=text) as refused:
         load_recipe(TINY, overrides=overrides, plugins=plugins).check()
     assert isinstance(refused.value, RecipeError)
+
+
+def test_a_run_whose_plugin_is_not_here_names_it(
+    finished: Run, tmp_path: Path, plugins: Discovered
+) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    recipe, record = tmp_path / "run" / "recipe.yaml", tmp_path / "run" / "run.json"
+    recipe.write_text(recipe.read_text().replace("name: irm", "name: acme.irm"))
+    said = json.loads(record.read_text())
+    said["plugins"]["acme"] = "acme-rrg 0.2.0"
+    record.write_text(json.dumps(said))
+
+    with pytest.raises(RecipeError) as caught:
+        _ = load_run(tmp_path / "run", plugins=plugins).plan
+    assert "plugins that are not here: acme (acme-rrg 0.2.0). Install them" in str(caught.value)
+    assert "acme.irm" in str(caught.value)

@@ -3,7 +3,7 @@
 import pytest
 
 from rrgcore.errors import RunError
-from rrgcore.session import Run
+from rrgcore.run import Run
 from rrgcore.starts import checkpoint_of
 
 

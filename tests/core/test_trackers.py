@@ -12,8 +12,10 @@ from accelerate import Accelerator
 
 from rrgcore import load_recipe
 from rrgcore.errors import UserError
+from rrgcore.extras import how_to_install
 from rrgcore.folder import METRICS, SCORES, RunFolder
 from rrgcore.plugins import Discovered
+from rrgcore.running import Runner
 from rrgcore.tracker_names import check_trackers
 from rrgcore.trackers import Curves, Sent, Tracked, flat
 from rrgcore.watch import Watcher
@@ -72,7 +74,7 @@ def test_a_tracker_that_is_not_installed_is_refused_before_anything_starts(
     monkeypatch.setenv("RRG_TRACK", "mlflow")
     answer = rrg("run", TINY, "--out", "run")
     assert answer.code == 2
-    assert "mlflow is not installed. Type: pip install 'rrg[track]'" in answer.err
+    assert f"mlflow is not installed. Type: {how_to_install('track')}" in answer.err
     assert not Path("run").exists()
 
 
@@ -277,5 +279,6 @@ def test_a_run_that_is_stopped_and_goes_on_has_the_curves_of_one_that_was_not(
 
 
 def test_the_command_that_goes_on_names_the_trackers(plugins: Discovered) -> None:
-    session = load_recipe(TINY, plugins=plugins)
-    assert session._to_go_on(Path("run"), ("wandb",)).endswith("--out run --track wandb")
+    runner = Runner(load_recipe(TINY, plugins=plugins).plan, plugins, Watcher())
+    runner.track = ("wandb",)
+    assert runner._to_go_on(Path("run")).endswith("--out run --track wandb")

@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 
 from rrgcore import load_recipe
 from rrgcore.engine import Step
-from rrgcore.errors import RecipeError
+from rrgcore.errors import DataError, RecipeError
 from rrgcore.faults.nonfinite import NonFiniteLoss
 from rrgcore.folder import RunFolder
 from rrgcore.job import make_accelerator
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered
-from rrgcore.session import Run
+from rrgcore.run import Run
 from rrgcore.watch import Watcher
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -114,6 +114,7 @@ def test_a_run_that_was_stopped_and_resumed_is_the_same(
     assert_same_run(finished.path, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_stopped_at_every_step_is_the_same(
     finished: Run, tmp_path: Path, plugins: Discovered
 ) -> None:
@@ -151,6 +152,25 @@ def test_a_run_that_died_goes_on_from_its_last_checkpoint(
     assert_same_run(finished.path, tmp_path / "run")
 
 
+def test_what_goes_wrong_in_a_validation_costs_no_epoch(
+    finished: Run, tmp_path: Path, plugins: Discovered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DataError("a broken image")
+
+    session = load_recipe(TINY, plugins=plugins)
+    with monkeypatch.context() as patch:
+        patch.setattr("rrgcore.validation.Validation._score", fail)
+        with pytest.raises(DataError, match="a broken image"):
+            session.run(tmp_path / "run")
+    state = json.loads((tmp_path / "run/checkpoints/align/last/state.json").read_text())
+    assert state["unvalidated"]
+    assert state["position"]["epoch"] == 1
+    session.run(tmp_path / "run")
+
+    assert_same_run(finished.path, tmp_path / "run")
+
+
 def test_a_run_with_a_gradient_scaler_that_was_stopped_and_resumed_is_the_same(
     tmp_path: Path, plugins: Discovered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +183,7 @@ def test_a_run_with_a_gradient_scaler_that_was_stopped_and_resumed_is_the_same(
         accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=2)
         return accelerator
 
-    monkeypatch.setattr("rrgcore.session.make_accelerator", with_scaler)
+    monkeypatch.setattr("rrgcore.running.make_accelerator", with_scaler)
     off = ["evaluation.probes=false", "evaluation.baselines=false"]
     session = load_recipe(TINY, overrides=off, plugins=plugins)
     whole = session.run(tmp_path / "whole")
@@ -259,7 +279,7 @@ def test_a_validation_without_a_score_is_never_the_best_one(
 ) -> None:
     """But for the first, so that there is something to test."""
     scores = iter([float("nan"), 0.9, None])
-    monkeypatch.setattr("rrgcore.training.selected", lambda *_: next(scores))
+    monkeypatch.setattr("rrgcore.validation.selected", lambda *_: next(scores))
     notes: list[str] = []
 
     class Listens(Watcher):
@@ -314,7 +334,9 @@ def test_a_loss_that_is_no_number_stops_the_run_before_anything_is_spoilt(
     assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "stopped"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_stops_a_process_where_it_can_go_on(
     number: signal.Signals, finished: Run, tmp_path: Path, plugins: Discovered
 ) -> None:

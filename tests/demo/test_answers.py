@@ -16,7 +16,7 @@ from rrgcore.demo.uploads import Limits
 from rrgcore.interfaces import Lacks
 from rrgcore.prediction import predictor as predicting
 from rrgcore.prediction.predictor import Predictor
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 from .files import RAMP, encoded, payload
 

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 from rrgcore.build import make_dataset
+from rrgcore.extras import how_to_install
+from rrgcore.run import Run
 from rrgcore.scoring import Pair
-from rrgcore.session import Run
 
 from .files import PATIENT, RAMP, bomb, dicom, encoded
 
@@ -46,7 +47,7 @@ def test_without_gradio_it_says_how_to_install_it(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     answer = rrg("demo", tmp_path)
     assert (answer.code, answer.out) == (2, "")
-    assert 'pip install "rrg[demo]"' in answer.err
+    assert how_to_install("demo") in answer.err
 
 
 @needs_gradio

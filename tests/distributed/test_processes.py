@@ -63,7 +63,7 @@ def both(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Any]) -> tuple[Any,
         else:
             wire.append(pickle.dumps(values))
 
-    monkeypatch.setattr(processes, "broadcast_object_list", broadcast)
+    monkeypatch.setattr(processes, "broadcast", broadcast)
     found: list[Any] = []
     for main in (True, False):
         try:

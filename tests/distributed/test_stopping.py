@@ -38,7 +38,8 @@ def test_who_has_nothing_to_save_waits_for_the_process_that_saves(tmp_path: Path
     )
 
     assert said.returncode != 0
-    assert f"process 0: stopped; to go on: rrg run {out / 'recipe.yaml'} --out {out}" in said.stdout
+    words = f"rrg run {out / 'recipe.yaml'} --out {out}"
+    assert f"process 0: stopped; to go on, under the same launcher: {words}" in said.stdout
     assert "at once" not in said.stdout, said.stdout
     assert read_json(out / "checkpoints/align/last" / STATE)["position"]["step"] == 1
     assert json.loads((out / "run.json").read_text())["state"] == "stopped"

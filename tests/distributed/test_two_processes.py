@@ -21,7 +21,7 @@ from rrgcore.files import read_json
 from rrgcore.folder import RunFolder
 from rrgcore.job import make_accelerator, write_assessment
 from rrgcore.optimizer_state import OPTIMIZER
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 from .course import STEPS, follow, plan_of
 from .launch import launch

@@ -1,4 +1,4 @@
-"""Whole runs by two processes, in shards and by DeepSpeed: the course of one process, and exact
+"""Whole runs by two processes, of copies, in shards and by DeepSpeed: the course of one, and exact
 when they go on after a stop.
 """
 
@@ -19,7 +19,7 @@ from rrgcore.optimizer_state import OPTIMIZER
 from rrgcore.plugins import Discovered
 from tests.conftest import TINY
 
-from .launch import launch
+from .launch import launch, launched
 
 pytestmark = pytest.mark.slow
 OVERRIDES = [
@@ -32,6 +32,7 @@ OVERRIDES = [
     "stages.generate.clip=0.5",
 ]
 WAYS = {
+    "copies": ("no", {}),
     "shards": ("whole", {}),
     "DeepSpeed": (
         "no",
@@ -39,6 +40,7 @@ WAYS = {
     ),
 }
 STOP = 3
+POISON = Path(__file__).parent.parent / "faults" / "poison.py"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,27 @@ def alone(tmp_path_factory: pytest.TempPathFactory, plugins: Discovered) -> Path
     folder = tmp_path_factory.mktemp("alone") / "run"
     load_recipe(TINY, overrides=[*OVERRIDES, "data.batch_size=2"], plugins=plugins).run(folder)
     return folder
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_loss_that_is_no_number_stops_both_before_anything_is_updated(
+    way: str, tmp_path: Path
+) -> None:
+    if way == "DeepSpeed" and find_spec("deepspeed") is None:
+        pytest.skip("deepspeed is not installed")
+    shards, said = WAYS[way]
+    options = [*OVERRIDES, "data.batch_size=1", "stages.align.save_every=1"]
+    poison = ["objectives.poison={name: poison, after: 2}", "stages.align.epochs=2"]
+    done = launched(
+        *("tests.distributed.whole", TINY, tmp_path / "run", shards, 0, *options, *poison),
+        **{**said, "RRG_TEST_PLUGIN": str(POISON)},
+    )
+    assert done.returncode != 0
+    assert "objective 'poison' is nan on" in done.stderr
+    states = {line["step"] for line in lines(tmp_path / "run" / METRICS) if "split" not in line}
+    last = tmp_path / "run" / "checkpoints/align/last"
+    assert read_json(last / "state.json")["position"]["step"] == max(states)
+    assert all(torch.isfinite(each).all() for each in load_file(last / MODEL).values())
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

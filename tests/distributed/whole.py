@@ -1,11 +1,12 @@
 """A whole run that stops after some steps where that is said: what every process does."""
 
+import os
 import sys
 from collections.abc import Sequence
 
 import torch
 
-from rrgcore import load_recipe, session
+from rrgcore import discover, load_recipe, running
 from rrgcore.engine import Step
 from rrgcore.job import make_accelerator
 from rrgcore.watch import Watcher
@@ -29,9 +30,11 @@ def main(recipe: str, out: str, shards: str, stop: str, overrides: Sequence[str]
     """Run; `shards` are a layer's name, `whole` for one shard of everything, or `no`."""
     if shards != "no":
         layers = None if shards == "whole" else shards
-        session.make_accelerator = lambda plan: shard(make_accelerator(plan), layers)
+        running.make_accelerator = lambda plan: shard(make_accelerator(plan), layers)
     try:
-        load_recipe(recipe, overrides=overrides).run(out, watcher=Stopping(int(stop)))
+        files = [said] if (said := os.environ.get("RRG_TEST_PLUGIN")) else []
+        session = load_recipe(recipe, overrides=overrides, plugins=discover(files=files))
+        session.run(out, watcher=Stopping(int(stop)))
     except KeyboardInterrupt:
         assert stop != "0", "nobody else stops it"
     if torch.distributed.is_initialized():

@@ -65,6 +65,8 @@ def desk(
     (folder / "images").mkdir()
     Image.fromarray(np.full((40, 30), 90, np.uint8)).save(folder / "images" / "chest.png")
     shutil.copytree(folder / "images", folder / "unseen" / "images")
+    unseen = [{"id": "A", "report": "The lungs are clear.", "image_path": ["chest.png"]}]
+    (folder / "unseen" / "annotation.json").write_text(json.dumps({"test": unseen}))
     (folder / "images" / "studies.csv").write_text("id,image\nA,chest.png\n")
     write_openi(folder / "openi")
     write_mimic(folder / "mimic")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import rrgcore
-from rrgcore.session import Run, Session
+from rrgcore.run import Run
+from rrgcore.session import Session
 
 from .pages import DOCS, code, read, tables
 

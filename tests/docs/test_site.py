@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rrgcore.cli import COMMANDS
+
 from .pages import DOCS, PAGES, REPOSITORY, fences, prose, read, tables
 
 PLACES = {
@@ -105,7 +107,7 @@ def test_no_page_has_what_the_theme_would_fetch_a_library_for(site: Path) -> Non
         assert 'class="arithmatex"' not in text, file
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "options.md"])
 def test_a_page_is_shown_as_it_was_meant(place: str, site: Path) -> None:
     source, page = PLACES[place], page_of(site, place)
     indented = re.findall(r"\n\n {4}\S", prose(source))
@@ -135,3 +137,10 @@ def test_the_changelog_and_the_rules_for_contributions_are_pages(site: Path) -> 
         written = read(PLACES[f"{place}.md"])
         title = re.findall(r"^## (.*)$", written, re.M)[0]
         assert title in "".join(page_of(site, f"{place}.md").text)
+
+
+def test_every_command_is_on_the_page_that_typer_writes(site: Path) -> None:
+    html = (site / "options" / "index.html").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"<code>rrg {name}</code>" in html
+    assert "--protocol" in html

@@ -293,13 +293,18 @@ def test_a_run_that_was_killed_while_it_made_its_folder_begins_there_without_bei
     for name in left:
         (folder / name).write_text(dump_recipe(values) if name == RECIPE else "{")
 
+    notes: list[str] = []
+
     def found() -> Path | None:
-        return unfinished(tmp_path, session.recipe, values, plugins.registry, pytest.fail)
+        return unfinished(tmp_path, session.recipe, values, plugins.registry, notes.append)
 
     assert found() == folder
+    assert not notes
     assert RunFolder(folder).is_beginning_of(values)
     with RunFolder(folder).held():  # another process is about to make it
         assert found() is None
+    [said] = notes
+    assert said.startswith(f"{folder} is of this recipe, and another rrg is running in it")
 
 
 def test_a_recipe_of_somebody_elses_is_no_run_that_was_killed(

@@ -18,7 +18,8 @@ from rrgcore import load_recipe
 from rrgcore.engine import Step
 from rrgcore.errors import WriteError
 from rrgcore.plugins import Discovered
-from rrgcore.session import Session, load_run
+from rrgcore.run import load_run
+from rrgcore.session import Session
 from rrgcore.sources.building import build_dataset
 from rrgcore.sources.record import Order
 from rrgcore.sources.source import Ledger, Source

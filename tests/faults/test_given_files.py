@@ -19,7 +19,7 @@ from rrgcore.errors import RecipeError, RunError
 from rrgcore.interfaces import Adapter, Prepares
 from rrgcore.plugins import GROUP, Discovered, discover
 from rrgcore.provenance import Provenance
-from rrgcore.session import Run
+from rrgcore.run import Run
 from rrgcore.study import Study
 from rrgcore.types import Encoded, Visual
 

@@ -18,8 +18,9 @@ from rrgcore.folder import CHECKPOINTS, LOCK, RECIPE, RunFolder
 from rrgcore.plugins import Discovered
 from rrgcore.recipe import dump_recipe
 from rrgcore.resolve import resolved
+from rrgcore.run import Run
 from rrgcore.same_recipe import is_run_of, recipe_changes, unfinished
-from rrgcore.session import Run, Session
+from rrgcore.session import Session
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
 
@@ -38,7 +39,7 @@ def while_it_builds(monkeypatch: pytest.MonkeyPatch, do: Callable[[Path], object
             waiting.pop()(kept.parent.parent)
         raise RunError("that will do")
 
-    monkeypatch.setattr("rrgcore.session.Job", build)
+    monkeypatch.setattr("rrgcore.running.Job", build)
 
 
 # ---- one run a folder -----------------------------------------------------------------------
@@ -85,6 +86,29 @@ def test_runs_that_start_in_the_same_second_have_folders_of_their_own(
         session.run(root=tmp_path)
 
     assert found == ["2026-01-01_12-00-00", "2026-01-01_12-00-00_2"]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_run_that_fails_at_once_clears_up_and_keeps_what_annotators_learned(
+    linked: bool, tmp_path: Path
+) -> None:
+    """A link to a scratch disk is no folder that could be removed, and stays."""
+    place = tmp_path / "place"
+    place.mkdir()
+    out = tmp_path / "out" if linked else place
+    if linked:
+        out.symlink_to(place)
+    folder = RunFolder(out)
+    (place / "recipe.yaml").write_text("seed: 1\n")
+    (place / "artefacts" / "labels").mkdir(parents=True)
+    folder.remove_unless_trained()
+    assert (place / "recipe.yaml").is_file()
+
+    (place / "artefacts" / "labels").rmdir()
+    (place / "artefacts" / "training.json").write_text("{}")
+    folder.remove_unless_trained()
+    assert place.exists() == linked
+    assert not linked or not any(place.iterdir())
 
 
 def test_a_run_that_cannot_build_its_model_leaves_nothing(

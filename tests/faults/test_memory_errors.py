@@ -30,7 +30,7 @@ from rrgcore.faults.telling import out_of_memory
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered
 from rrgcore.recipe import load_recipe as read_recipe
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
 POISON = Path(__file__).parent / "poison.py"
@@ -214,6 +214,13 @@ def every_change(plan: Plan) -> list[Change]:
     ]
 
 
+def test_batches_of_one_study_are_the_first_thing_to_change(plugins: Discovered) -> None:
+    plan = plan_of("kia_graph", plugins, "data.batch_size=1")
+
+    assert for_divergence(plan, "align", studies=1)[0].overrides == ("data.batch_size=2",)
+    assert for_divergence(plan, "align", studies=8) == for_divergence(plan, "align")
+
+
 # ---- where it is said -------------------------------------------------------------------------
 
 
@@ -260,8 +267,10 @@ def test_a_validation_that_lacks_memory_says_so(tmp_path: Path, plugins: Discove
         r"out of memory: align, epoch 1: validating, 2 reports at a time \(1024 TiB more were "
         r"asked for\)\. What takes less, to type behind the command:\n"
         r"  evaluation\.batch_size=1 +so many reports at a time: the same reports\n"
-        r"  stages\.align\.precision=bf16 +activations .*",
+        r"  stages\.align\.precision=bf16 +activations .*"
+        r"run keeps its checkpoints, and goes on with another evaluation\.batch_size\. .*",
         str(caught.value),
+        re.DOTALL,
     )
 
 
@@ -280,7 +289,7 @@ def test_a_test_that_lacks_memory_can_be_done_by_another_command(
     assert text.startswith("out of memory: testing, 5 reports at a time (1024 TiB more were asked ")
     assert re.search(r"\n  evaluation\.batch_size=2 +so many reports at a time", text)
     assert re.search(r"\n  generation\.beams=1 +a narrower search: other reports", text)
-    assert f"\n{tmp_path}/run keeps its checkpoints. With other options it is another run" in text
+    assert f"\n{tmp_path}/run keeps its checkpoints, and goes on with another evaluation" in text
     assert f"\n  rrg evaluate {tmp_path}/run --batch-size 2   so many reports" in text
     done = load_run(tmp_path / "run", plugins=plugins).evaluate(batch_size=1)
     assert len(done.predictions) == 4
@@ -319,7 +328,7 @@ def test_the_size_of_batches_changes_no_score(finished: Run) -> None:
 
 LIMITED = """
 import resource, sys
-import rrgcore.session, rrgcore.cli.display, transformers, scipy, timm
+import rrgcore.run, rrgcore.cli.display, transformers, scipy, timm
 with open("/proc/self/statm") as file:
     pages = int(file.read().split()[0])
 room = pages * resource.getpagesize() + {more}

@@ -1,9 +1,13 @@
 """Ctrl-C and SIGTERM: the step is finished and saved, and the exit status says which it was."""
 
 import json
+import os
+import pty
+import select
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,16 @@ from rrgcore.watch import Watcher
 from .comparing import differences
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 Rrg = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _not_under_nohup() -> Iterator[None]:
+    """Hear a closed terminal, though who runs the tests may have told them not to."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @SIGNALS
@@ -30,7 +42,8 @@ def test_the_first_signal_waits_until_it_is_safe_to_stop(number: signal.Signals)
         with pytest.raises(Stopped) as stopped:
             interrupts.check()
 
-    assert exit_status(stopped.value) == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    expected = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+    assert exit_status(stopped.value) == expected[number]
 
 
 @SIGNALS
@@ -76,6 +89,37 @@ def test_handlers_are_given_back() -> None:
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_under_nohup_a_closed_terminal_is_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGHUP)
+            assert not interrupts.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_run_whose_terminal_is_closed_saves_its_step(tmp_path: Path) -> None:
+    """The process leads a session of its own, whose terminal goes while it trains and prints."""
+    out = tmp_path / "run"
+    words = ["run", str(TINY), "--out", str(out), "stages.align.epochs=200"]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "rrgcore", *words])
+    metrics = out / "metrics.jsonl"
+    until = time.monotonic() + 120
+    while not (metrics.is_file() and metrics.stat().st_size) and time.monotonic() < until:
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 1 << 16)
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 129
+    assert json.loads((out / "run.json").read_text())["state"] == "stopped"
+    state = json.loads((out / "checkpoints/align/last/state.json").read_text())
+    assert state["position"]["step"] == len(metrics.read_text().splitlines())
+
+
 @SIGNALS
 def test_any_command_that_is_stopped_ends_with_the_status_of_the_signal(
     number: signal.Signals, rrg: Rrg, monkeypatch: pytest.MonkeyPatch
@@ -86,7 +130,7 @@ def test_any_command_that_is_stopped_ends_with_the_status_of_the_signal(
     monkeypatch.setattr("rrgcore.session.Session.show", stopped)
     answer = rrg("show", TINY)
 
-    assert (answer.code, answer.err) == (128 + number, "")
+    assert (answer.code, answer.err) == (128 + number, "stopped\n")
 
 
 class Signals(Watcher):

@@ -26,7 +26,7 @@ from rrgcore.manifest import MANIFEST, SUM, Manifest, write_manifest
 from rrgcore.optimizer_state import OPTIMIZER, load_optimizer, save_optimizer
 from rrgcore.plugins import Discovered
 from rrgcore.prediction.written import Written
-from rrgcore.session import Run
+from rrgcore.run import Run
 from rrgcore.stage_state import (
     BEST,
     LAST,

@@ -347,6 +347,15 @@ def test_a_number_of_five_thousand_digits_is_refused_by_its_file(tmp_path: Path,
     assert "more digits than can be read" in said
 
 
+@pytest.mark.parametrize("data", [{"a": "\ud800 clear"}, ["\ud800 clear"]])
+def test_half_a_surrogate_pair_is_refused_without_columns_too(tmp_path: Path, data: Any) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    assert f"{path}, report 1: has half a surrogate pair" in refused(
+        lambda: load_reports(path, "prediction")
+    )
+
+
 @pytest.mark.parametrize("before", ["\ufeff", "\n", "\ufeff\n \n"])
 def test_an_oracles_mark_is_seen_behind_a_byte_order_mark_and_blank_lines(
     tmp_path: Path, before: str

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 from .commands import call, standing_in
 from .harness import TIMES, examples

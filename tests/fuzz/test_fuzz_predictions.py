@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,9 +52,32 @@ KINDS: dict[str, tuple[Any, Any]] = {
         [list(ROWS[0]), *(list(row.values()) for row in ROWS)],
         lambda t: as_csv(t, "\t"),
     ),
+    "rows by id.json": ({row["id"]: row for row in ROWS}, as_json),
+    "columns.json": ({key: [row[key] for row in ROWS] for key in ROWS[0]}, as_json),
+    "gts.json": (
+        {
+            "gts": {id: [text] for id, text in zip(IDS, TEXTS, strict=True)},
+            "res": dict.fromkeys(IDS, "x"),
+        },
+        as_json,
+    ),
+    "semicolons.csv": (
+        [list(ROWS[0]), *(list(row.values()) for row in ROWS)],
+        lambda t: as_csv(t, ";"),
+    ),
+    "headless.csv": ([[text] for text in TEXTS], as_csv),
     "plain.txt": (list(TEXTS), plain_of),
     "plain": (list(TEXTS), plain_of),
 }
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_changed_is_read_as_it_stands(tmp_path: Path, name: str) -> None:
+    tree, write = KINDS[name]
+    (tmp_path / name).write_text(write(tree), encoding="utf-8")
+    assert len(load_reports(tmp_path / name, "prediction")) == len(TEXTS)
+
+
 BOTH = {"rows.jsonl", "lines.json", "rows.json", "table.csv", "table.tsv"}
 """Which hold predictions and references."""
 

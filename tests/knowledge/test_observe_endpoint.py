@@ -12,6 +12,7 @@ from rrg_knowledge.observe import ObserveByRule
 from rrg_knowledge.observe_endpoint import ObserveByEndpoint
 from rrgcore.annotations import Labels
 from rrgcore.chest import OBSERVATIONS
+from rrgcore.endpoint import Answers
 from rrgcore.errors import DataError
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import Workbench
@@ -50,6 +51,18 @@ def label(annotator: ObserveByEndpoint, some: Sequence[Study]) -> list[Labels]:
 
 
 # ---- what is sent ---------------------------------------------------------------------------
+
+
+def test_nothing_is_added_to_a_file_of_somebody_elses(tmp_path: Path) -> None:
+    mine = tmp_path / ".profile"
+    mine.write_text("export PATH\n")
+    with pytest.raises(DataError, match="holds lines that are no answers"):
+        Answers(mine).keep("a", "$(touch pwned)")
+    assert mine.read_text() == "export PATH\n"
+    torn = tmp_path / "answers.jsonl"
+    torn.write_text('{"asked": "b", "answer": "x"}\n{"ask')
+    Answers(torn).keep("a", "y")
+    assert {"a", "b"} == {key for key in ("a", "b", "c") if key in Answers(torn)}
 
 
 def test_a_chat_completion_is_asked_for_at_temperature_zero(

@@ -14,7 +14,7 @@ from rrgcore.errors import RunError
 from rrgcore.interfaces import Lacks
 from rrgcore.page import maps
 from rrgcore.plugins import Discovered
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 ATTACK = (
     "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='b'\">"

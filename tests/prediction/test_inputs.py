@@ -50,6 +50,23 @@ def test_a_folder_has_its_images_by_name_and_those_below(folder: Path) -> None:
     assert [each.id for each in found] == [str(each.images[0]) for each in found]
 
 
+def test_studies_are_taken_from_r2gens_file(folder: Path) -> None:
+    rows = {
+        "train": [{"id": "s1", "image_path": ["c.jpg"]}],
+        "test": [{"id": "s2", "image_path": ["a.png", "b.png"], "report": "Clear."}, 3],
+    }
+    path = folder / "annotation.json"
+    path.write_text(json.dumps(rows))
+
+    found = find_requests([path])
+    assert names(found) == {"s2": ["a.png", "b.png"], f"{path}, row 2: is no object": []}
+    assert names(find_requests([path], TableOptions({}, split="train"))) == {"s1": ["c.jpg"]}
+    with pytest.raises(DataError, match=r"no studies of split 'val'.* Splits there: train, test"):
+        find_requests([path], TableOptions({}, split="val"))
+    path.write_text(json.dumps(rows["train"]))
+    assert names(find_requests([path])) == {"s1": ["c.jpg"]}
+
+
 def test_what_begins_like_a_dicom_file_is_taken_whatever_it_is_called(folder: Path) -> None:
     dicom = bytes(128) + b"DICM" + bytes(20)
     for name in ("IM000001", "1.2.840.77", "DICOMDIR", ".hidden"):

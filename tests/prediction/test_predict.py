@@ -19,7 +19,7 @@ from rrgcore.manifest import JUDGE, Manifest
 from rrgcore.plugins import Discovered
 from rrgcore.prediction.confidence import Confidence
 from rrgcore.prediction.judge import FACTS, TENSORS, Judge, load_judge
-from rrgcore.session import Run
+from rrgcore.run import Run
 from rrgcore.studies import Studies
 
 from .films import film, turned, write_films

@@ -8,7 +8,7 @@ import pytest
 from rrgcore import load_recipe
 from rrgcore.cleaning import cleaner
 from rrgcore.plugins import Discovered
-from rrgcore.session import Run
+from rrgcore.run import Run
 
 SMALL = [
     "stages.warm_up=off",
@@ -53,6 +53,7 @@ def test_kia_trains_evaluates_and_generates_on_real_radiographs(
     assert len(predictions(run)) == run.scores["studies"] > 0
 
 
+@pytest.mark.slow
 def test_kia_learns_eight_real_studies_word_for_word(
     covid: str, tmp_path: Path, plugins: Discovered
 ) -> None:

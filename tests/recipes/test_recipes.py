@@ -19,7 +19,7 @@ from rrgcore.errors import RecipeError
 from rrgcore.installed import list_recipes
 from rrgcore.plugins import Discovered
 from rrgcore.recipe import load_recipe as read_recipe
-from rrgcore.session import Run
+from rrgcore.run import Run
 from rrgcore.study import ImageRef
 from rrgcore.yaml_loader import read_yaml
 

@@ -1,11 +1,10 @@
 // Run by Gradio when the component is there: `element` is it, `props.about` what the run is,
-// `server` calls Python. Whatever is shown is set as text.
+// `server` calls Python, `attention` (rrgcore/page/templates/attention.js) paints where the model
+// looked. Whatever is shown is set as text.
 
 const about = props.about;
 const root = element.querySelector(".rrg");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
-const HEAT = [255, 106, 0];
-const EVEN = 16; // rrgcore.page.maps: an even look at all patches
 
 const make = (name, text = "", kind = "") => {
   const made = document.createElement(name);
@@ -142,8 +141,7 @@ const words = (answer, canvases) => {
     return;
   }
   const hint = "Point at a word, or tap it, to see where the model looked as it wrote it: the mean over all layers and heads. Colour begins above an even look, and is full at three times as much. It says what was read, not why.";
-  const bytes = Uint8Array.from(atob(maps.data), (each) => each.charCodeAt(0));
-  const size = maps.rows * maps.columns;
+  const bytes = attention.decode(maps.data);
   let pinned = -1;
 
   const buttons = answer.words.map(([word]) => {
@@ -160,17 +158,8 @@ const words = (answer, canvases) => {
       button.classList.toggle("at", number === at);
       button.setAttribute("aria-pressed", String(number === pinned));
     });
-    let highest = [-1, 0, 0];
-    canvases.forEach((canvas, number) => {
-      const context = canvas.getContext("2d");
-      context.clearRect(0, 0, canvas.width, canvas.height);
-      if (at < 0) return;
-      const start = (at * maps.views + number) * size;
-      const map = bytes.subarray(start, start + size);
-      paint(context, map, maps);
-      map.forEach((value, patch) => { if (value > highest[0]) highest = [value, number, patch]; });
-    });
-    looked.textContent = at < 0 ? hint : tell(answer.words[at], highest, maps, canvases.length);
+    attention.clear(canvases);
+    looked.textContent = at < 0 ? hint : tell(answer.words[at], attention.look(bytes, maps, at, canvases), canvases.length);
   };
 
   report.onpointerover = (event) => { const at = buttons.indexOf(event.target); if (at >= 0) light(at); };
@@ -195,24 +184,7 @@ const words = (answer, canvases) => {
   light(-1);
 };
 
-const paint = (context, map, maps) => {
-  const small = new OffscreenCanvas(maps.columns, maps.rows);
-  const pixels = new ImageData(maps.columns, maps.rows);
-  map.forEach((value, patch) => {
-    const strength = Math.min(1, Math.max(0, (value / EVEN - 1) / 2));
-    pixels.data.set([...HEAT, Math.round(190 * strength)], 4 * patch);
-  });
-  small.getContext("2d").putImageData(pixels, 0, 0);
-  context.imageSmoothingEnabled = true;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(small, 0, 0, context.canvas.width, context.canvas.height);
-};
-
-const tell = ([word, probability], [most, number, patch], maps, count) => {
-  const across = (patch % maps.columns + 0.5) / maps.columns;
-  const down = (Math.floor(patch / maps.columns) + 0.5) / maps.rows;
-  const third = (share, names) => names[Math.min(2, Math.floor(share * 3))];
-  const where = `${third(down, ["upper", "middle", "lower"])} ${third(across, ["left", "centre", "right"])} of ${count > 1 ? `image ${number + 1}` : "the picture"}`;
-  const times = most === 255 ? "over 15" : (most / EVEN).toFixed(1);
+const tell = ([word, probability], { view, place, times }, count) => {
+  const where = `${place} of ${count > 1 ? `image ${view + 1}` : "the picture"}`;
   return `“${word}”, of probability ${probability}: looked most at the ${where}, ${times} times an even look.`;
 };

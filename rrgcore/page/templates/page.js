@@ -1,5 +1,5 @@
-"use strict";
 (() => {
+  "use strict";
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const root = document.documentElement;
 
@@ -74,18 +74,6 @@
 
   // ---- where the model looked -------------------------------------------------------------
 
-  const HEAT = [255, 120, 0];
-  const EVEN = 16; // what a patch has when a word looks everywhere alike
-  const FULL = 3; // times as much, from which the colour is full
-
-  const strength = (value) => Math.max(0, Math.min(1, (value / EVEN - 1) / (FULL - 1)));
-
-  function places(x, y) {
-    const down = ["upper", "middle", "lower"][Math.min(2, Math.floor(y * 3))];
-    const across = ["left", "centre", "right"][Math.min(2, Math.floor(x * 3))];
-    return `${down} ${across} of the picture`;
-  }
-
   for (const report of all(".attends")) {
     const study = report.closest(".study");
     const words = all(".w", report);
@@ -94,42 +82,24 @@
     const said = study.querySelector(".looked");
     const hint = said.textContent;
     const [, count, rows, columns] = report.dataset.shape.split(",").map(Number);
+    const shape = { views: count, rows, columns };
     let bytes = null;
     let at = -1;
 
-    const paint = (canvas, map) => {
-      const small = new OffscreenCanvas(columns, rows);
-      const pixels = new ImageData(columns, rows);
-      map.forEach((value, patch) => pixels.data.set([...HEAT, Math.round(190 * strength(value))], 4 * patch));
-      small.getContext("2d").putImageData(pixels, 0, 0);
-      const context = canvas.getContext("2d");
-      context.clearRect(0, 0, canvas.width, canvas.height);
-      context.drawImage(small, 0, 0, canvas.width, canvas.height);
-    };
     const show = (number) => {
       if (number === at) return;
       words[at]?.classList.remove("at");
       at = Math.max(0, Math.min(words.length - 1, number));
       words[at].classList.add("at");
-      bytes ??= Uint8Array.from(atob(report.dataset.maps), (each) => each.charCodeAt(0));
-      const size = rows * columns;
-      let highest = [-1, 0, 0];
-      for (let view = 0; view < count; view += 1) {
-        const start = (at * count + view) * size;
-        const map = bytes.subarray(start, start + size);
-        if (canvases[view]) paint(canvases[view], map);
-        map.forEach((value, patch) => { if (value > highest[0]) highest = [value, view, patch]; });
-      }
-      const [most, view, patch] = highest;
-      const where = places((patch % columns + 0.5) / columns, (Math.floor(patch / columns) + 0.5) / rows);
+      bytes ??= attention.decode(report.dataset.maps);
+      const { view, place, times } = attention.look(bytes, shape, at, canvases);
       const which = views.length > 1 ? ` (${views[view]})` : "";
-      const times = most === 255 ? "over 15" : (most / EVEN).toFixed(1);
-      said.textContent = `“${words[at].textContent}”: looked most at the ${where}${which}, ${times} times an even look`;
+      said.textContent = `“${words[at].textContent}”: looked most at the ${place} of the picture${which}, ${times} times an even look`;
     };
     const leave = () => {
       words[at]?.classList.remove("at");
       at = -1;
-      for (const canvas of canvases) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+      attention.clear(canvases);
       said.textContent = hint;
     };
     const under = (event) => {
