@@ -39,6 +39,7 @@ from rrgcore.supply import Track, untracked
 from rrgcore.tokenizers import WORDS, Tokenizers
 from rrgcore.tokens import AbsentTokenizer
 from rrgcore.training import Trainer
+from rrgcore.validation import Validation
 from rrgcore.watch import Watcher, tracking
 from rrgcore.zero import is_asked_for
 
@@ -151,18 +152,19 @@ class Job:
 
     def run(self, folder: RunFolder, interrupts: Interrupts) -> None:
         """Train every stage that is not done, and test once with the best checkpoint."""
+        rules = [*rules_in(resolved(self.plan)), *self.studies.cleaning]
+        manifest = Manifest.of(folder, rules)
         common: dict[str, Any] = {
             "plan": self.plan,
             "model": self.model,
             "studies": self.studies,
-            "metrics": self.metrics,
             "folder": folder,
             "accelerator": self.accelerator,
             "watcher": self.watcher,
         }
-        rules = [*rules_in(resolved(self.plan)), *self.studies.cleaning]
-        manifest = Manifest.of(folder, rules)
-        trainer = Trainer(**common, manifest=manifest, interrupts=interrupts)
+        stoppable: dict[str, Any] = {**common, "manifest": manifest, "interrupts": interrupts}
+        validation = Validation(**stoppable, metrics=self.metrics)
+        trainer = Trainer(**stoppable, validation=validation)
         trainer.train()
         stage, found = trainer.best()
         if folder.writes:
@@ -170,7 +172,7 @@ class Job:
         folder.update(best={"stage": stage, "score": found})
         self.accelerator.wait_for_everyone()
         with interrupts.let_through(), testing(self.plan, folder):
-            write_assessment(folder, assess(**common, split="test"))
+            write_assessment(folder, assess(**common, metrics=self.metrics, split="test"))
 
 
 def listed_studies(

@@ -119,6 +119,13 @@ def table_suffix(path: Path) -> str | None:
     return name.suffix.lower() if name.suffix.lower() in _SUFFIXES else None
 
 
+def is_json(path: Path) -> bool:
+    """Whether a file is called like one of JSON as a whole, which is no table: of rows, or of
+    R2Gen's splits.
+    """
+    return path.suffix.lower() == ".json"
+
+
 def plain_name(name: str) -> str:
     """Return a column's name as it is looked for: its letters and digits, without case."""
     return "".join(character for character in name.casefold() if character.isalnum())

@@ -25,7 +25,6 @@ from rrgcore.optim import Schedule, make_optimizer
 from rrgcore.optimizer_state import load_optimizer, save_optimizer
 from rrgcore.plan import Plan
 from rrgcore.probes import exchange_images, image_gap
-from rrgcore.scoring import Metric
 from rrgcore.settings import StageSettings
 from rrgcore.sharding import at_hand, whole_state
 from rrgcore.stage_state import (
@@ -62,7 +61,7 @@ class Trainer:
         plan: Plan,
         model: ReportModel,
         studies: Studies,
-        metrics: Mapping[str, Metric],
+        validation: Validation,
         folder: RunFolder,
         manifest: Manifest,
         accelerator: Accelerator,
@@ -72,22 +71,12 @@ class Trainer:
         self.plan = plan
         self.model = model
         self.studies = studies
+        self.validation = validation
         self.folder = folder
         self.manifest = manifest
         self.accelerator = accelerator
         self.watcher = watcher
         self.interrupts = interrupts
-        self.validation = Validation(
-            plan=plan,
-            model=model,
-            studies=studies,
-            metrics=metrics,
-            folder=folder,
-            manifest=manifest,
-            accelerator=accelerator,
-            watcher=watcher,
-            interrupts=interrupts,
-        )
         self._trainable = {name for name, p in model.named_parameters() if p.requires_grad}
         self._states: dict[str, dict[str, Any]] = {}
         """How far each stage was when it was come to, and when it was done."""

@@ -10,12 +10,9 @@ from typing import Final, final
 from rrgcore.chest import View
 from rrgcore.errors import DataError, printable
 from rrgcore.images.dicom import HEAD, is_dicom
-from rrgcore.tables import table_suffix
+from rrgcore.images.naming import SUFFIXES, called_like_an_image
+from rrgcore.tables import is_json, table_suffix
 
-SUFFIXES: Final = frozenset(
-    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".dcm", ".dicom")
-)
-"""What is taken from a folder; a file that is named itself may be called anything."""
 DIRECTORY: Final = "DICOMDIR"
 """The table of contents of a DICOM medium, which begins like a DICOM file and has no picture."""
 
@@ -80,7 +77,7 @@ def _of(path: Path, options: TableOptions) -> Iterator[Request]:
         yield from map(_single, inside)
     elif not isfile(path):
         raise DataError(f"{path} does not exist")
-    elif table_suffix(path) or path.suffix.lower() == ".json":
+    elif table_suffix(path) or is_json(path):
         from rrgcore.prediction.study_table import requests_in
 
         yield from requests_in(path, options)
@@ -106,7 +103,7 @@ def images_below(folder: Path) -> list[Path]:
 def _is_image(path: Path) -> bool:
     if path.name.startswith(".") or path.name.upper() == DIRECTORY:
         return False
-    return path.suffix.lower() in SUFFIXES or (isfile(path) and _begins_like_dicom(path))
+    return called_like_an_image(path) or (isfile(path) and _begins_like_dicom(path))
 
 
 def _begins_like_dicom(path: Path) -> bool:

@@ -11,7 +11,7 @@ from rrgcore.chest import View, view_of
 from rrgcore.errors import DataError, did_you_mean
 from rrgcore.json_text import parse_json
 from rrgcore.prediction.inputs import Request, TableOptions, id_of
-from rrgcore.tables import NAMES, Record, Table, find_columns, plain_name, read_table
+from rrgcore.tables import NAMES, Record, Table, find_columns, is_json, plain_name, read_table
 
 SAID: Final = "--column {}=NAME"
 VIEWS_AS_COLUMNS: Final = ("frontal", "lateral", "pa", "ap")
@@ -32,8 +32,7 @@ def requests_in(path: Path, options: TableOptions) -> list[Request]:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    is_json = path.suffix.lower() == ".json"
-    table = _json_table(path, data, options.split) if is_json else read_table(path, data)
+    table = _json_table(path, data, options.split) if is_json(path) else read_table(path, data)
     wanted = {**_images_by_name(table), **options.columns}
     columns = find_columns(table, wanted, path, needed=("image",), option="--column", say=SAID)
     found: dict[str, Request] = {}
@@ -96,7 +95,7 @@ def _request(
     if len(said) == len(images):
         views = list(said)
     id = next(iter(_texts(record.values.get(columns["id"][0]))), "") if columns["id"] else ""
-    place = f"{path}, {'row' if path.suffix.lower() == '.json' else 'line'} {record.line}"
+    place = f"{path}, {'row' if is_json(path) else 'line'} {record.line}"
     return Request(
         id_of(id or (images[0] if images else place)),
         tuple(_place(path, image) for image in images),

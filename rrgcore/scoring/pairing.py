@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rrgcore.errors import DataError
+from rrgcore.images.naming import called_like_an_image
 from rrgcore.scoring.metric import Pair
 from rrgcore.scoring.report_files import load_reports, some
 from rrgcore.scoring.report_rows import TEXTS, Reports, Side
@@ -36,7 +37,7 @@ def join(hypotheses: Reports, references: Reports) -> list[Pair]:
         if ids
     ]
     if problems:
-        of_files = not written.keys() & expected.keys() and all(map(_is_image, written))
+        of_files = not written.keys() & expected.keys() and all(map(called_like_an_image, written))
         raise DataError(
             "ids do not agree: "
             + ";\n".join(problems)
@@ -58,10 +59,6 @@ def load_pairs(
     if sides["prediction"].column == sides["reference"].column:
         raise DataError(f"{path}: holds one text a row; give predictions and references, two files")
     return join(sides["prediction"], sides["reference"])
-
-
-def _is_image(id: str) -> bool:
-    return Path(id).suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 
 
 def _counts(hypotheses: Reports, references: Reports) -> str:

@@ -21,6 +21,7 @@ from rrgcore.scoring.report_rows import (
     rows_in,
     spelt,
 )
+from rrgcore.tables import is_json
 
 SHOWN = 5
 """Ids that an error shows."""
@@ -51,7 +52,7 @@ def load_splits(path: str | Path) -> dict[str, list[str]]:
     file.
     """
     path = Path(path).expanduser()
-    if path.suffix.lower() != ".json":
+    if not is_json(path):
         return {}
     text = read_text(path)
     data = {} if is_lines(text) else parsed(path, text)
