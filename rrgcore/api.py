@@ -15,11 +15,19 @@ from rrgcore.annotations import (
     Probabilities,
     RadGraph,
 )
+from rrgcore.data import study_rng
 from rrgcore.deprecation import Renamed, find_renamed
 from rrgcore.ema import EmaTwin
 from rrgcore.errors import DataError, UserError, WeightsError
 from rrgcore.features import Features, Parts, Views, encode_views
 from rrgcore.images import decode_image, read_image
+from rrgcore.insight.attending import (
+    Attended,
+    Heads,
+    attend_reading,
+    attend_writing,
+    check_attends_writing,
+)
 from rrgcore.insight.figure import Drawn, Figure
 from rrgcore.insight.opened import OpenRun
 from rrgcore.interfaces import (
@@ -37,6 +45,7 @@ from rrgcore.interfaces import (
     ImageMasking,
     JointSpace,
     KeepsPlaces,
+    Lacks,
     MaskingStrategy,
     Matches,
     MayLack,
@@ -53,6 +62,7 @@ from rrgcore.interfaces import (
     Trunk,
     TrunkCache,
     VisualEncoder,
+    check_capability,
 )
 from rrgcore.plugins import API_VERSION as VERSION
 from rrgcore.precision import full_precision
@@ -72,6 +82,7 @@ from rrgcore.supply import (
     KeepsRawReports,
     Mention,
     NamesFindings,
+    ReadsGiven,
     Workbench,
 )
 from rrgcore.tokens import AbsentTokenizer, Tokenizer, WordTokenizer, load_tokenizer
@@ -99,6 +110,7 @@ __all__ = [
     "AnnotationFile",
     "Annotator",
     "Artefact",
+    "Attended",
     "Attends",
     "AttendsWriting",
     "Batch",
@@ -124,6 +136,7 @@ __all__ = [
     "Generated",
     "Generation",
     "HasAnnotationFiles",
+    "Heads",
     "HoldsArtefacts",
     "ImageGivenText",
     "ImageMasking",
@@ -132,6 +145,7 @@ __all__ = [
     "KeepsPlaces",
     "KeepsRawReports",
     "Labels",
+    "Lacks",
     "Ledger",
     "Losses",
     "MaskedText",
@@ -158,6 +172,7 @@ __all__ = [
     "PublishedTable",
     "RadGraph",
     "ReadsFindings",
+    "ReadsGiven",
     "Reconstructs",
     "Scores",
     "ShowsKnowledge",
@@ -180,6 +195,10 @@ __all__ = [
     "WeightsError",
     "WordTokenizer",
     "Workbench",
+    "attend_reading",
+    "attend_writing",
+    "check_attends_writing",
+    "check_capability",
     "decode_image",
     "encode_views",
     "full_precision",
@@ -190,6 +209,7 @@ __all__ = [
     "pad_sequences",
     "read_image",
     "rows_before",
+    "study_rng",
 ]
 
 RENAMED: Final[Mapping[str, Renamed]] = {}

@@ -43,6 +43,7 @@ def write_card(folder: RunFolder, plan: Plan) -> Path:
 
 def make_card(folder: RunFolder, plan: Plan, portable: Portable) -> str:
     """Return a run's card, without paths of this machine."""
+    portable.recipe(plan.recipe.values)  # its paths are known by then, whatever is in them
     record = folder.record
     title = " ".join([record["recipe"], *(f"--variant {name}" for name in record["variants"])])
     scores = read_json(folder.path / SCORES) if (folder.path / SCORES).is_file() else None

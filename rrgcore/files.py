@@ -159,6 +159,20 @@ def whole_lines(path: Path) -> list[str]:
         raise RunError(f"{path} is damaged ({error})") from error
 
 
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """Read a file of JSON objects, one a line; raises RunError naming the line that is damaged."""
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(whole_lines(path), start=1):
+        try:
+            entry = parse_json(line)
+        except ValueError as error:
+            raise RunError(f"{path}, line {number}: {error}") from error
+        if not isinstance(entry, dict):
+            raise RunError(f"{path}, line {number}: is no JSON object")
+        found.append(entry)
+    return found
+
+
 def cut_lines(path: Path, count: int) -> None:
     """Leave the first lines of a file, at most so many, and no piece of one; needs no room."""
     if not path.is_file():

@@ -20,8 +20,8 @@ from rrgcore.files import (
     cut_lines,
     is_unfinished,
     read_json,
+    read_objects,
     tidy,
-    whole_lines,
     write_json,
     write_text,
 )
@@ -280,16 +280,11 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Read metrics.jsonl; raises RunError naming the line that is damaged."""
-        found: list[dict[str, Any]] = []
-        for number, line in enumerate(whole_lines(self.path / METRICS), start=1):
-            try:
-                entry = parse_json(line)
-            except ValueError as error:
-                raise RunError(f"{self.path / METRICS}, line {number}: {error}") from error
-            if not isinstance(entry, dict):
-                raise RunError(f"{self.path / METRICS}, line {number}: is no JSON object")
-            found.append(entry)
-        return found
+        return read_objects(self.path / METRICS)
+
+    def timing(self) -> list[dict[str, Any]]:
+        """Read timing.jsonl; raises RunError naming the line that is damaged."""
+        return read_objects(self.path / TIMING)
 
     def has_predictions(self, split: str = "test") -> bool:
         """Whether it wrote of a split's studies."""

@@ -33,8 +33,9 @@ from rrgcore.resolve import resolved, weigh
 from rrgcore.scoring import Metric, Pair
 from rrgcore.scoring.cautions import MARK, ORACLE
 from rrgcore.scoring.scorecard import fit_metrics, flat, score, selected
+from rrgcore.settings import ROLES
 from rrgcore.starts import checkpoint_of, starts_of
-from rrgcore.studies import ROLES, Studies
+from rrgcore.studies import Studies
 from rrgcore.supply import Track, untracked
 from rrgcore.tokenizers import WORDS, Tokenizers
 from rrgcore.tokens import AbsentTokenizer

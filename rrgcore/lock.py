@@ -1,4 +1,4 @@
-"""A folder that one process at a time writes into: the others see that it does."""
+"""A folder, or a file, that one process at a time writes into: the others see that it does."""
 
 import os
 import time
@@ -42,8 +42,7 @@ class FolderLock:
                 try:
                     yield
                 finally:
-                    if self._is_lock(file):  # else it is another's, who made the folder anew
-                        self.path.unlink(missing_ok=True)
+                    let_go(file, self.path)
         finally:
             for each in made:
                 with suppress(OSError):
@@ -65,15 +64,7 @@ class FolderLock:
     def _locked(self) -> IO[bytes]:
         """Return the locked file by which the folder, made if need be, is held."""
         try:
-            for look in range(LOOKS):
-                time.sleep(BETWEEN if look else 0)
-                with suppress(FileNotFoundError):  # who held the folder has taken it away just now
-                    make_folder(self.folder)
-                    file = _opened(self.path, os.O_RDWR | os.O_CREAT)
-                    # or the lock alone, between our opening and our locking it
-                    if lock_file(file) and self._is_lock(file):
-                        return file
-                    file.close()
+            file = take(self.path)
         except OSError as error:
             if self.path.is_symlink():
                 raise RunError(
@@ -81,13 +72,42 @@ class FolderLock:
                 ) from error
             why = RunError(f"{self.folder} cannot be written ({error})")
             raise refusal(error, self.path) or why from error
-        raise RunError(f"{self.folder} is in use: another rrg is running in it")
+        if file is None:
+            raise RunError(f"{self.folder} is in use: another rrg is running in it")
+        return file
 
-    def _is_lock(self, file: IO[bytes]) -> bool:
-        """Whether an open file is the one that is there."""
-        with suppress(FileNotFoundError):
-            return os.path.samestat(os.fstat(file.fileno()), self.path.lstat())
-        return False
+
+def take(path: Path) -> IO[bytes] | None:
+    """Return a lock that nobody else holds until it is closed, its folder made if need be, or None
+    where somebody does; raises OSError.
+    """
+    for look in range(1, LOOKS + 1):
+        try:
+            make_folder(path.parent)
+            file = _opened(path, os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:  # who held the folder has taken it away just now
+            if look == LOOKS:
+                raise
+        else:
+            # or the lock alone, between our opening and our locking it
+            if lock_file(file) and _is_lock(file, path):
+                return file
+            file.close()
+        time.sleep(BETWEEN)
+    return None
+
+
+def let_go(file: IO[bytes], path: Path) -> None:
+    """Take a lock away that is held; not another's, who made its folder anew."""
+    if _is_lock(file, path):
+        path.unlink(missing_ok=True)
+
+
+def _is_lock(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is the one that is there."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    return False
 
 
 def _opened(path: Path, flags: int) -> IO[bytes]:

@@ -99,14 +99,20 @@ class Plan:
         for root in (*roots, *self.objectives.values()):
             yield from root.walk()
 
+    def components(self) -> Iterator[Block]:
+        """Iterate over every component of the model, and of what annotates."""
+        yield from self.blocks()
+        for root in self.annotators.values():
+            yield from root.walk()
+
     @property
     def cautions(self) -> list[str]:
         """Return what must be said beside every score of it."""
         found = [cast(Any, self.dataset.cls).caution]
         if self.data.oracle:
             found.append(ORACLE)
-        roots = [*self.blocks(), *(b for root in self.annotators.values() for b in root.walk())]
-        if trusted := [block.address for block in roots if block.options.get("trusted") is True]:
+        blocks = self.components()
+        if trusted := [block.address for block in blocks if block.options.get("trusted") is True]:
             found.append(
                 f"Trusted: what {', '.join(trusted)} was learned from is not known; the recipe "
                 "vouches that it saw no report that is predicted here."

@@ -28,6 +28,10 @@ _PATH = re.compile(
 )
 
 
+_END = r"(?![^\s'\",:;\[\]{}()/\\])"
+_OVERRIDE = re.compile(r"([\w.+-]+=)(.+)")
+
+
 @final
 class Portable:
     """Writes paths of this machine as ones that mean the same on another: `./` and their last name.
@@ -69,8 +73,22 @@ class Portable:
         return f"${{{WEIGHTS}}}/{found[2:]}" if name in self.needed and found != name else found
 
     def text(self, text: str) -> str:
-        """Return a text with what looks like an absolute path in it written so."""
-        return _PATH.sub(lambda match: self.path(match[0]), text)
+        """Return a text with the absolute paths in it written so: those that were met before, with
+        what lies below them; the value of an override; else what looks like one.
+
+        A path with a space in it is found whole only where it was met before.
+        """
+        said = _OVERRIDE.fullmatch(text)
+        if said is not None and is_absolute(said[2]):
+            return f"{said[1]}{self.path(said[2])}"
+        known = "|".join(map(re.escape, sorted(self.seen, key=len, reverse=True)))
+        inside = rf"(?:{known})(?:[/\\][^'\",:;\[\]{{}}()\n]*)?{_END}|" if known else ""
+        pattern = inside + _PATH.pattern
+        return re.sub(pattern, lambda match: self._replaced(match[0]), text)
+
+    def _replaced(self, found: str) -> str:
+        path = found.rstrip()
+        return f"{self.path(path)}{found[len(path) :]}"
 
     def recipe(self, values: Any, key: str = "") -> Any:
         """Return a recipe's values; a text that is no path, such as a prompt, stays as it is."""

@@ -298,18 +298,30 @@ class Run:
         named cannot be drawn.
         """
         opened = self.open(split, watcher=watcher)
-        chosen = dict.fromkeys(studies, "")
+        chosen, how = dict.fromkeys(studies, ""), ""
         if not chosen:
-            at_hand = split == "test" and (self.path / PREDICTIONS).is_file()
-            written = {pair.id: pair.prediction for pair in self.predictions} if at_hand else {}
-            chosen = telling_studies(opened, written)
+            lines = self.folder.predictions(split) if self.folder.has_predictions(split) else ()
+            written = {line["id"]: line["prediction"] for line in lines}
+            chosen, how = telling_studies(opened, written)
         return draw_figures(
             opened,
             self.path / FOLDER if out is None else Path(out),
             figures=figures,
             studies=chosen,
-            facts={"run": self.path.name, "recipe": self.plan.recipe.name, "split": split},
+            how=how,
+            facts=self._facts(split),
         )
+
+    def _facts(self, split: Split) -> dict[str, Any]:
+        """Return what tells numbers of this run from those of another."""
+        recipe, weights = hashes_of(self.folder.best)
+        return {
+            "run": self.path.resolve().name,
+            "recipe": self.folder.record["recipe"],
+            "variants": self.folder.record["variants"],
+            "hashes": {"recipe": recipe[:12], "weights": weights[:12]},
+            "split": split,
+        }
 
     def _plan_in_batches_of(self, size: int | None) -> Plan:
         """Return the plan, with so many reports written at a time where that is said."""

@@ -38,9 +38,10 @@ from rrgcore.folder import (
 )
 from rrgcore.manifest import ANSWERS, MANIFEST, Manifest, check_belongs, check_files, rules_of
 from rrgcore.plan import Plan
-from rrgcore.portable import WEIGHTS, Portable, header_of
+from rrgcore.portable import WEIGHTS, Portable
 from rrgcore.recipe import dump_recipe, load_recipe
 from rrgcore.stage_state import BEST, read_state
+from rrgcore.withheld import refuse_paths, refuse_training_data
 
 EXPORT: Final = "export.json"
 FIGURES: Final = (
@@ -49,8 +50,6 @@ FIGURES: Final = (
 )  # fmt: skip
 """Of scores.json; the rest quotes reports."""
 OF_LEAKAGE: Final = ("verbatim", "distinct", "most_frequent_share", "empty")
-SMALL: Final = 1 << 28
-"""Bytes of a file that is looked through for ids."""
 
 
 @final
@@ -157,10 +156,10 @@ def _write(
     portable = Portable([each.weights for each in needed])
     _make_portable(root, portable)
     if not training_data:
-        _refuse_training_data(run, root)
+        refuse_training_data(run, plan, root)
     _write_scores(run, root)
     write_text(root / CARD, make_card(run, plan, portable))
-    _refuse_paths(run, root, portable)
+    refuse_paths(run, root, portable)
     plugins = run.record.get("plugins") or {}
     others = [n for n, from_ in plugins.items() if not str(from_).startswith("rrg ")]
     files = {
@@ -249,56 +248,6 @@ def _zip(root: Path, target: Path) -> int:
     finally:
         beside.unlink(missing_ok=True)
     return target.stat().st_size
-
-
-# ---- what must not be in it -----------------------------------------------------------------
-
-
-def _refuse_training_data(run: RunFolder, root: Path) -> None:
-    """Raise RunError where an artefact holds training studies one by one: their reports or labels,
-    which the model reads when it predicts.
-    """
-    learned = run.training
-    ids = {id.encode() for id in learned.ids} if learned else set()
-    found = []
-    for path in _texts(root / ARTEFACTS):
-        text = path.read_bytes()
-        there = ids & set(_tokens(text))
-        if len(there) > max(2, len(ids) // 10):
-            found.append(path.relative_to(root).as_posix())
-    if found:
-        raise RunError(
-            "training studies are held one by one (reports, or labels, by id) in "
-            f"{', '.join(found)}, which this model reads when it predicts. If the data's terms let "
-            "you pass them on, say so: --training-data"
-        )
-
-
-def _tokens(text: bytes) -> Iterator[bytes]:
-    """Yield what stands between quotes, commas and white space."""
-    separators = bytes(c if c not in b'",;:[]{}\t\r\n ' else 32 for c in range(256))
-    yield from text.translate(separators).split()
-
-
-def _refuse_paths(run: RunFolder, root: Path, portable: Portable) -> None:
-    """Raise RunError where a path of this machine is left in a text, or beside tensors."""
-    known = {*portable.seen, str(run.path.resolve()), os.getcwd()}
-    names = [each.encode() for each in known if len(each) > 5]
-    for path in (*_texts(root), *root.rglob("*.safetensors")):
-        text = path.read_bytes() if path.suffix != ".safetensors" else header_of(path)
-        if left := [name for name in names if name in text]:
-            raise RunError(
-                f"{path.relative_to(root)} names {left[0].decode()}, a path of this machine, and "
-                "cannot be exported so"
-            )
-
-
-def _texts(folder: Path) -> Iterator[Path]:
-    """Iterate over the files that hold text, if they are no larger than text is."""
-    for path in sorted(folder.rglob("*")):
-        tensors = path.suffix in (".safetensors", ".npy", ".npz")
-        if path.is_file() and not tensors and path.stat().st_size < SMALL:
-            yield path
 
 
 def needs(exported: Exported) -> Iterator[str]:

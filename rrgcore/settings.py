@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 Split = Literal["train", "val", "test"]
+ROLES: tuple[Split, ...] = ("train", "val", "test")
 Precision = Literal["fp32", "bf16", "fp16"]
 
 

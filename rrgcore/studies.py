@@ -20,7 +20,7 @@ from rrgcore.knowledge import Knowledge, find_leaks, learned_elsewhere
 from rrgcore.model import ReportModel
 from rrgcore.plan import Plan
 from rrgcore.provenance import Provenance
-from rrgcore.settings import AugmentSettings, Split
+from rrgcore.settings import ROLES, AugmentSettings, Split
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import (
     Annotator,
@@ -36,7 +36,6 @@ from rrgcore.types import Batch
 
 ADAPTER = "adapter"
 """The slot of the model itself that prepares from studies; the others are objectives'."""
-ROLES: tuple[Split, ...] = ("train", "val", "test")
 
 
 @final

@@ -60,6 +60,11 @@ class ReadsGiven(ABC):  # noqa: B024  each of its methods is an offer
     early, where what is wrong can still be said with the option's address.
     """
 
+    keeps_studies: ClassVar[bool] = False
+    """Whether what a run keeps of it, by `keep_given` or `save`, holds studies one by one: their
+    reports, or labels by id. Such a run is exported only where training data may go along.
+    """
+
     def read_given(self) -> None:  # noqa: B027  most are given nothing
         """Read what it was given; raises UserError or ValueError. Called when a run begins or is
         checked.

@@ -64,7 +64,7 @@ def find_places(root: Path, reports: str | None, images: str | None) -> Places:
     )
 
 
-def list_studies(folder: Path) -> tuple[Int64[np.ndarray, "r"], Int64[np.ndarray, "i"]]:
+def list_studies(folder: Path) -> tuple[Int64[np.ndarray, " r"], Int64[np.ndarray, " i"]]:
     """Return the keys of every report, and of every folder of images, sorted."""
     reports, images = array("q"), array("q")
     for group in _below(folder, _GROUP):

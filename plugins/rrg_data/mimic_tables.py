@@ -49,10 +49,10 @@ def ids_of(key: int) -> tuple[int, int]:
 class Images:
     """The images of the archive, those of a study side by side."""
 
-    keys: Int64[np.ndarray, "n"]
-    names: Shaped[np.ndarray, "n"]
-    splits: UInt8[np.ndarray, "n"]
-    views: UInt8[np.ndarray, "n"]
+    keys: Int64[np.ndarray, " n"]
+    names: Shaped[np.ndarray, " n"]
+    splits: UInt8[np.ndarray, " n"]
+    views: UInt8[np.ndarray, " n"]
 
     def of(self, key: int) -> slice:
         """Return which rows are a study's; none where it has no image."""
@@ -74,7 +74,7 @@ class Images:
 class StudyLabels:
     """The labels of CheXpert's or NegBio's labeler, a row a study."""
 
-    keys: Int64[np.ndarray, "n"]
+    keys: Int64[np.ndarray, " n"]
     values: Int8[np.ndarray, "n 14"]
 
     def of(self, key: int) -> Labels | None:
@@ -88,7 +88,7 @@ class StudyLabels:
 
 def load_images(split_table: Path, metadata: Path | None, ledger: Ledger) -> Images:
     """Read which split each image is in, and its view where there is such a table."""
-    names: list[Shaped[np.ndarray, "_"]] = []
+    names: list[Shaped[np.ndarray, " _"]] = []
     keys, splits, chunk = array("q"), bytearray(), list[str]()
     for place, (name, study, subject, split) in _rows(
         split_table, ("dicom_id", "study_id", "subject_id", "split"), ledger
@@ -148,7 +148,7 @@ def load_labels(path: Path, ledger: Ledger) -> StudyLabels:
 
 
 def _add_views(
-    images: Images, by_name: Int64[np.ndarray, "n"], metadata: Path, ledger: Ledger
+    images: Images, by_name: Int64[np.ndarray, " n"], metadata: Path, ledger: Ledger
 ) -> None:
     ordered = images.names[by_name]
     rows = _rows(metadata, ("dicom_id", "ViewPosition"), ledger)
@@ -161,7 +161,7 @@ def _add_views(
         images.views[by_name[at[known]]] = views[known]
 
 
-def _in_order(images: Images, kept: Bool[np.ndarray, "n"]) -> Images:
+def _in_order(images: Images, kept: Bool[np.ndarray, " n"]) -> Images:
     order = np.argsort(images.keys, kind="stable")
     order = order[kept[order]]
     return Images(

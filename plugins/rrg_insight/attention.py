@@ -7,7 +7,7 @@ import numpy as np
 
 from rrg_insight.canvas import INK
 from rrg_insight.pictures import EVEN, HEAT, radiographs, scale_of, with_boxes, with_maps
-from rrg_insight.sheet import Beside, Panel, Panels, Run, Scale, Stack, Text, heading, render
+from rrg_insight.sheet import Beside, Panel, Panels, Scale, Stack, Stretch, Text, heading, render
 from rrgcore.api import Box, Drawn, Figure, OpenRun, Study
 from rrgcore.insight.attending import ALL, Attended, attend_writing, check_attends_writing
 from rrgcore.insight.naming import Named
@@ -60,7 +60,7 @@ class Attention(Figure):
         panels = [
             Panel(
                 with_maps(images, even[word], high, boxes(word)),
-                [Run(attended.words[word], ink=NAMES if word in naming else INK, bold=True)],
+                [Stretch(attended.words[word], ink=NAMES if word in naming else INK, bold=True)],
                 aspect=float(views),
             )
             for word in kept
@@ -81,8 +81,8 @@ class Attention(Figure):
         text = Stack(
             [
                 heading(f"{study.id}: attention as each word was written"),
-                Text([Run("written: ", bold=True), Run(" ".join(attended.words))]),
-                Text([Run("reference: ", bold=True), Run(run.reference(study.id))]),
+                Text([Stretch("written: ", bold=True), Stretch(" ".join(attended.words))]),
+                Text([Stretch("reference: ", bold=True), Stretch(run.reference(study.id))]),
             ]
         )
         picture = render(

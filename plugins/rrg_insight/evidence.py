@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, final
 
 import numpy as np
@@ -42,7 +43,8 @@ class Way:
     """A way to ask a model where it looks."""
 
     name: str
-    reads: Callable[[OpenRun, Split], Iterator[Read]]
+    reads: Callable[[OpenRun, Split, int | None], Iterator[Read]]
+    """Over a split, or the first so many of its studies."""
 
 
 def ways(run: OpenRun) -> list[Way]:
@@ -51,30 +53,18 @@ def ways(run: OpenRun) -> list[Way]:
     try:
         check_attends_writing(run.model())
         found += [
-            Way("decoder, written report", lambda run, split: _written(run, split, "writes")),
-            Way("decoder, reference", lambda run, split: _reference(run, split, "writes")),
-            Way(
-                "decoder, reference, next step", lambda run, split: _reference(run, split, "reads")
-            ),
+            Way("decoder, written report", partial(_written, step="writes")),
+            Way("decoder, reference", partial(_reference, step="writes")),
+            Way("decoder, reference, next step", partial(_reference, step="reads")),
         ]
     except Lacks:
         pass
     if why_reads_not(run) is not None:
         return found
     for name in run.objectives(Matches):
-        found.append(
-            Way(
-                f"T-CMEnc, reference ({name})",
-                lambda run, split, name=name: _read(run, split, name),  # type: ignore[misc]
-            )
-        )
+        found.append(Way(f"T-CMEnc, reference ({name})", partial(_read, name=name)))
     for name in word_objectives(run):
-        found.append(
-            Way(
-                f"T-CMEnc, [MASK] ({name})",
-                lambda run, split, name=name: _masked(run, split, name),  # type: ignore[misc]
-            )
-        )
+        found.append(Way(f"T-CMEnc, [MASK] ({name})", partial(_masked, name=name)))
     return found
 
 
@@ -86,11 +76,11 @@ class Collected:
     mean map of all words, by view.
     """
 
-    def __init__(self, run: OpenRun, split: Split, way: Way) -> None:
+    def __init__(self, run: OpenRun, split: Split, way: Way, *, first: int | None = None) -> None:
         self.cases: dict[str, list[Case]] = {"words": [], "sentences": []}
         self._sums: dict[int, np.ndarray] = {}
         self._counts: dict[int, int] = {}
-        for read in way.reads(run, split):
+        for read in way.reads(run, split, first):
             self._count(read)
             boxes = run.finding_boxes(read.study)
             if boxes is None:
@@ -131,17 +121,19 @@ def _named(run: OpenRun, study: Study, attended: Attended) -> Read:
     return Read(study, attended, named.naming, named.sentence)
 
 
-def _written(run: OpenRun, split: Split, step: Step) -> Iterator[Read]:
+def _written(run: OpenRun, split: Split, first: int | None, *, step: Step) -> Iterator[Read]:
     model = run.model()
-    for studies, batch in run.batches(f"attention of written reports ({split})", (), split):
+    for studies, batch in run.batches(
+        f"attention of written reports ({split})", (), split, first=first
+    ):
         reports = run.written([study.id for study in studies], split)
         found = attend_writing(model, batch, [report.ids for report in reports], step=step)
         yield from (_named(run, *each) for each in zip(studies, found, strict=True))
 
 
-def _reference(run: OpenRun, split: Split, step: Step) -> Iterator[Read]:
+def _reference(run: OpenRun, split: Split, first: int | None, *, step: Step) -> Iterator[Read]:
     model = run.model()
-    for studies, batch in run.batches(f"attention of references ({split})", (), split):
+    for studies, batch in run.batches(f"attention of references ({split})", (), split, first=first):
         lengths = batch.report.mask.sum(1).tolist()
         rows = [
             ids[1:length] for ids, length in zip(batch.report.ids.tolist(), lengths, strict=True)
@@ -150,16 +142,16 @@ def _reference(run: OpenRun, split: Split, step: Step) -> Iterator[Read]:
         yield from (_named(run, *each) for each in zip(studies, found, strict=True))
 
 
-def _read(run: OpenRun, split: Split, name: str) -> Iterator[Read]:
-    batches = run.batches(f"attention of T-CMEnc ({split})", (), split)
+def _read(run: OpenRun, split: Split, first: int | None, *, name: str) -> Iterator[Read]:
+    batches = run.batches(f"attention of T-CMEnc ({split})", (), split, first=first)
     model = run.model(name)
     for studies, batch in batches:
         found = attend_reading(model, batch, batch.text)
         yield from (_named(run, *each) for each in zip(studies, found, strict=True))
 
 
-def _masked(run: OpenRun, split: Split, name: str) -> Iterator[Read]:
-    batches = run.batches(f"attention of [MASK] ({split})", (name,), split)
+def _masked(run: OpenRun, split: Split, first: int | None, *, name: str) -> Iterator[Read]:
+    batches = run.batches(f"attention of [MASK] ({split})", (name,), split, first=first)
     model = run.model(name)
     decode = model.parts.text_encoder.tokenizer.decode
     for studies, batch in batches:

@@ -9,7 +9,18 @@ from einops import rearrange
 from matplotlib.axes import Axes
 
 from rrg_insight.pictures import EVEN, HEAT, Grey, radiographs, scale_of, with_maps
-from rrg_insight.sheet import Beside, Block, Chart, Panel, Panels, Run, Scale, Text, heading, render
+from rrg_insight.sheet import (
+    Beside,
+    Block,
+    Chart,
+    Panel,
+    Panels,
+    Scale,
+    Stretch,
+    Text,
+    heading,
+    render,
+)
 from rrgcore.api import Drawn, Features, Figure, NGrams, OpenRun, ShowsKnowledge, Study, TakenIn
 from rrgcore.insight.attending import place
 
@@ -60,7 +71,7 @@ class Knowledge(Figure):
         caption = f"How the adapter weighed its terms for {study.id}: {said}."
         phrases = [phrase for phrase in taken.phrases[0] if phrase]
         if maps is None or not phrases:
-            blocks.append(_beside(images, Text([Run(said)])))
+            blocks.append(_beside(images, Text([Stretch(said)])))
             caption += " It read no n-gram."
         else:
             read, of = self._read(taken, phrases), _observations(study)
@@ -76,13 +87,13 @@ class Knowledge(Figure):
             panels = [
                 Panel(
                     with_maps(images, even[row], high),
-                    [Run(phrases[i], bold=True), Run(of.get(phrases[i], ""))],
+                    [Stretch(phrases[i], bold=True), Stretch(of.get(phrases[i], ""))],
                     aspect=float(len(images)),
                 )
                 for row, i in enumerate(shown)
             ]
             blocks += [
-                Text([Run(said)]),
+                Text([Stretch(said)]),
                 Panels(panels, tall=1.55, size=7.5),
                 Scale(HEAT, EVEN, high, "times the n-gram's mean over patches"),
             ]

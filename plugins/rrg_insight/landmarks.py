@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from rrg_insight.canvas import Draw, Frame
 from rrg_insight.pictures import KEY, Grey, mark_boxes, mark_patches, show
-from rrg_insight.sheet import Panel, Panels, Run, heading, render
+from rrg_insight.sheet import Panel, Panels, Stretch, heading, render
 from rrgcore.api import Box, Boxes, Drawn, Figure, OpenRun, ShowsLandmarks, Study, UserError
 
 GRID = (14, 14)
@@ -57,7 +57,8 @@ class Landmarks(Figure):
         boxes: Mapping[str, Box],
     ) -> Drawn:
         panels = [
-            Panel(_marked(grey, own, boxes.get(key)), [Run(key)]) for key, own in patches.items()
+            Panel(_marked(grey, own, boxes.get(key)), [Stretch(key)])
+            for key, own in patches.items()
         ]
         counts = sorted({int(own.sum()) for own in patches.values()})
         blue = " Blue boxes: where they truly lie on this image." if boxes else ""

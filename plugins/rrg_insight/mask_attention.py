@@ -7,7 +7,7 @@ import numpy as np
 
 from rrg_insight.canvas import INK, WRONG
 from rrg_insight.pictures import EVEN, HEAT, radiographs, scale_of, with_maps
-from rrg_insight.sheet import Panel, Panels, Run, Scale, Text, heading, render
+from rrg_insight.sheet import Panel, Panels, Scale, Stretch, Text, heading, render
 from rrgcore.api import Attends, Drawn, Features, Figure, OpenRun, Reconstructs, TextMasking, Tokens
 from rrgcore.insight.attending import ALL, attend_reading
 from rrgcore.insight.masked import MaskedWords
@@ -75,9 +75,9 @@ class MaskAttention(Figure):
                 Panel(
                     with_maps(images, even[number], high, boxes),
                     [
-                        Run(status.get(word) or masked.before(word)),
-                        Run(true, bold=True),
-                        Run(f"said: {guess}", ink=INK if guess == true else WRONG),
+                        Stretch(status.get(word) or masked.before(word)),
+                        Stretch(true, bold=True),
+                        Stretch(f"said: {guess}", ink=INK if guess == true else WRONG),
                     ],
                     aspect=float(views),
                 )
@@ -94,7 +94,7 @@ class MaskAttention(Figure):
         )
         blocks: list[Any] = [
             heading(f"{id}: attention of [MASK] tokens"),
-            Text([Run("reference: ", bold=True), Run(run.reference(id))]),
+            Text([Stretch("reference: ", bold=True), Stretch(run.reference(id))]),
         ]
         if panels:
             blocks += [
@@ -102,7 +102,7 @@ class MaskAttention(Figure):
                 Scale(HEAT, EVEN, high, "times an even share"),
             ]
         else:
-            blocks.append(Text([Run("Nothing is hidden in this text.")]))
+            blocks.append(Text([Stretch("Nothing is hidden in this text.")]))
         share = attended.share()
         numbers = {
             "study": id,

@@ -5,7 +5,7 @@ from typing import ClassVar, cast, final
 
 from rrg_insight.mask_attention import row_of, why_no_masked_words, word_objectives
 from rrg_insight.pictures import radiographs, view_panels
-from rrg_insight.sheet import Beside, Panels, Run, Stack, Text, heading, render
+from rrg_insight.sheet import Beside, Panels, Stack, Stretch, Text, heading, render
 from rrgcore.api import Drawn, Features, Figure, OpenRun, Reconstructs
 from rrgcore.insight.masked import MaskedWords
 from rrgcore.probes import blank_images
@@ -87,14 +87,14 @@ class WordsFilledIn(Figure):
         hidden = set(masked.hidden)
 
         def text(title: str, said: Mapping[int, str] | None) -> Text:
-            runs = [Run(f"{title}: ", bold=True)]
+            runs = [Stretch(f"{title}: ", bold=True)]
             for number, word in enumerate(masked.words):
                 if number not in hidden:
-                    runs.append(Run(f"{word} "))
+                    runs.append(Stretch(f"{word} "))
                     continue
                 guess = "[MASK]" if said is None else said[number]
                 right = RIGHT if guess == word else FALSE
-                runs += [Run(guess, ground=HIDDEN if said is None else right), Run(" ")]
+                runs += [Stretch(guess, ground=HIDDEN if said is None else right), Stretch(" ")]
             return Text(runs)
 
         truth = {word: masked.words[word] for word in masked.hidden}

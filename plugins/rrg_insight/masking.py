@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from rrg_insight.canvas import PAPER, Draw, Frame
 from rrg_insight.pictures import HIDDEN, KEY, Grey, mark_patches, radiographs, show
-from rrg_insight.sheet import Panel, Panels, Run, Text, heading, render
+from rrg_insight.sheet import Panel, Panels, Stretch, Text, heading, render
 from rrgcore.api import (
     Drawn,
     Figure,
@@ -96,7 +96,7 @@ class Masking(Figure):
     ) -> Drawn:
         images = radiographs(run, study)
         panels = [
-            Panel(_masked(image, hidden, key, shown), [Run(name, bold=True), Run(title)])
+            Panel(_masked(image, hidden, key, shown), [Stretch(name, bold=True), Stretch(title)])
             for name, of_view in patches.items()
             for view, (image, (hidden, key)) in enumerate(zip(images, of_view, strict=True))
             for shown, title in (
@@ -107,17 +107,17 @@ class Masking(Figure):
         ]
         blocks: list[Any] = [
             heading(f"{study.id}: what each masking strategy hides"),
-            Text([Run("report: ", bold=True), Run(run.reference(study.id))]),
+            Text([Stretch("report: ", bold=True), Stretch(run.reference(study.id))]),
             Panels(panels, tall=1.62),
         ]
         for name, (masked, kinds) in texts.items():
-            blocks.append(Text([Run(f"{name}: ", bold=True), *_words(masked, kinds)]))
+            blocks.append(Text([Stretch(f"{name}: ", bold=True), *_words(masked, kinds)]))
         legend = [
-            Run(" observation ", ground=PALE[OBSERVATION]), Run("  "),
-            Run(" anatomy ", ground=PALE[ANATOMY]), Run("  "),
-            Run(" hidden observation ", ground=OBSERVATION, ink=PAPER), Run("  "),
-            Run(" hidden anatomy ", ground=ANATOMY, ink=PAPER), Run("  "),
-            Run(" another hidden word ", ground=OTHER, ink=PAPER),
+            Stretch(" observation ", ground=PALE[OBSERVATION]), Stretch("  "),
+            Stretch(" anatomy ", ground=PALE[ANATOMY]), Stretch("  "),
+            Stretch(" hidden observation ", ground=OBSERVATION, ink=PAPER), Stretch("  "),
+            Stretch(" hidden anatomy ", ground=ANATOMY, ink=PAPER), Stretch("  "),
+            Stretch(" another hidden word ", ground=OTHER, ink=PAPER),
         ]  # fmt: skip
         blocks.append(Text(legend, size=8.0))
         missing = "".join(f" Not shown, {name}: {why}." for name, why in left_out.items())
@@ -175,15 +175,15 @@ def _kinds(study: Study, words: Sequence[str]) -> dict[int, str]:
     }
 
 
-def _words(masked: MaskedWords, kinds: Mapping[int, str]) -> Iterator[Run]:
+def _words(masked: MaskedWords, kinds: Mapping[int, str]) -> Iterator[Stretch]:
     hidden = set(masked.hidden)
     for number, word in enumerate(masked.words):
         kind = kinds.get(number)
         if number in hidden:
-            yield Run(word, ground=kind or OTHER, ink=PAPER)
+            yield Stretch(word, ground=kind or OTHER, ink=PAPER)
         else:
-            yield Run(word, ground=PALE.get(kind or ""))
-        yield Run(" ")
+            yield Stretch(word, ground=PALE.get(kind or ""))
+        yield Stretch(" ")
 
 
 def _masked(image: Grey, hidden: Patches, key: Patches, shown: Patches) -> Draw:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from rrg_insight.colours import of_phrase
 from rrg_insight.pictures import radiographs, view_panels
 from rrg_insight.retrieval import why_no_matches
-from rrg_insight.sheet import Beside, Chart, Panels, Run, Stack, Text, heading, render
+from rrg_insight.sheet import Beside, Chart, Panels, Stack, Stretch, Text, heading, render
 from rrgcore.api import Drawn, Features, Figure, Matches, OpenRun, Tokens, pad_sequences
 from rrgcore.insight.matching import both_sides
 
@@ -80,9 +80,9 @@ class MatchingDegree(Figure):
         blocks = [
             Text(
                 [
-                    Run(f"{title}, matching degree {degree:.3f}: ", bold=True),
+                    Stretch(f"{title}, matching degree {degree:.3f}: ", bold=True),
                     *(
-                        Run(text, ground=None if number is None else of_phrase(number))
+                        Stretch(text, ground=None if number is None else of_phrase(number))
                         for text, number in side
                     ),
                 ]

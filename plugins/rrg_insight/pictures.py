@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, UInt8
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 
 from rrg_insight.canvas import Draw, Frame
-from rrg_insight.sheet import Panel, Run
+from rrg_insight.sheet import Panel, Stretch
 from rrgcore.api import Box, OpenRun, Study
 
 Grey = UInt8[np.ndarray, "h w"]
@@ -113,6 +113,6 @@ def view_panels(study: Study, images: Sequence[Grey]) -> list[Panel]:
     """Return a panel a view, named where there are several."""
     several = len(images) > 1
     return [
-        Panel(shown(image), [Run(view)] if several else [])
+        Panel(shown(image), [Stretch(view)] if several else [])
         for view, image in zip(study.views, images, strict=True)
     ]

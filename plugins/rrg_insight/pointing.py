@@ -8,12 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from rrg_insight.evidence import Collected, Split, studies_with_boxes, ways
-from rrg_insight.sheet import Chart, Run, Text, heading, render
+from rrg_insight.sheet import Chart, Stretch, Text, heading, render
 from rrgcore.api import DataError, Drawn, Figure, OpenRun
 from rrgcore.insight.attending import Heads
 from rrgcore.insight.pointing import Case, Pointing, choose, play, priors
 
 ALL: Final = Heads()
+ELSEWHERE: Final = 1_000
+"""Studies of the other split that are asked, at most."""
 LEAST: Final = 3
 """Cases of the smallest set that is worth a rate."""
 BEYOND: Final = ", less the mean map"
@@ -44,7 +46,8 @@ class PointingGame(Figure):
     image's centre, and the patch that lies in most boxes of the same observation in the other split
     (a prior that looks at no image).
 
-    Layers and heads are all averaged, or chosen on validation (on test for validation itself).
+    Layers and heads are all averaged, or chosen on validation, for validation itself on training;
+    there the first 1,000 studies are asked.
     Asked of the decoder as it writes its own report, as it is led through the reference, and of
     T-CMEnc as it reads the reference and as it fills masks.
     """
@@ -71,7 +74,8 @@ class PointingGame(Figure):
             raise DataError(f"the split '{elsewhere}', to choose layers on, has no boxes")
         found: dict[str, Game] = {}
         for way in ways(run):
-            others, own = Collected(run, elsewhere, way), Collected(run, run.split, way)
+            others = Collected(run, elsewhere, way, first=ELSEWHERE)
+            own = Collected(run, run.split, way)
             for what, found_here in own.cases.items():
                 # of a view that no study elsewhere has nobody knows where words usually look
                 cases = [case for case in found_here if case.view in others.usual]
@@ -134,13 +138,13 @@ class PointingGame(Figure):
             axes.set_xlabel("share of findings whose box holds the maximum", size=8.0)
 
         legend = [
-            Run("●", ink=HITS), Run(" all layers and heads    "),
-            Run("●", ink=LESS), Run(" less the mean map    "),
-            Run("●", ink=CHOSEN), Run(f" chosen on {elsewhere}    "),
-            Run("○", ink=CHOSEN), Run(" the same, of all words    "),
-            Run("|", ink=AREA, bold=True), Run(" chance by area    "),
-            Run("|", ink=CENTRE, bold=True), Run(" the centre    "),
-            Run("|", ink=PRIOR, bold=True), Run(" prior by observation"),
+            Stretch("●", ink=HITS), Stretch(" all layers and heads    "),
+            Stretch("●", ink=LESS), Stretch(" less the mean map    "),
+            Stretch("●", ink=CHOSEN), Stretch(f" chosen on {elsewhere}    "),
+            Stretch("○", ink=CHOSEN), Stretch(" the same, of all words    "),
+            Stretch("|", ink=AREA, bold=True), Stretch(" chance by area    "),
+            Stretch("|", ink=CENTRE, bold=True), Stretch(" the centre    "),
+            Stretch("|", ink=PRIOR, bold=True), Stretch(" prior by observation"),
         ]  # fmt: skip
         caption = (
             f"Pointing game on the {run.split} split: of findings that have a box and are named, "

@@ -21,7 +21,7 @@ from rrg_insight.pictures import (
     show,
     shown,
 )
-from rrg_insight.sheet import Panel, Panels, Run, Scale, Text, heading, render
+from rrg_insight.sheet import Panel, Panels, Scale, Stretch, Text, heading, render
 from rrgcore.api import Batch, Drawn, Features, Figure, ImageMasking, OpenRun, Reconstructs
 from rrgcore.insight.telling import most_unlike
 
@@ -84,11 +84,11 @@ class Reconstruction(Figure):
         for view, image in enumerate(radiographs(run, study)):
             before = study.views[view] if len(study.images) > 1 else "image"
             panels += [
-                Panel(shown(image), [Run(before)]),
-                Panel(_hidden(image, *masks[view]), [Run("masked")]),
-                Panel(_shown(painted["its own"][view]), [Run("given its own report")]),
-                Panel(_shown(painted["the other"][view]), [Run("given the other report")]),
-                Panel(_unlike(change[view], high), [Run("difference of the two")]),
+                Panel(shown(image), [Stretch(before)]),
+                Panel(_hidden(image, *masks[view]), [Stretch("masked")]),
+                Panel(_shown(painted["its own"][view]), [Stretch("given its own report")]),
+                Panel(_shown(painted["the other"][view]), [Stretch("given the other report")]),
+                Panel(_unlike(change[view], high), [Stretch("difference of the two")]),
             ]
         errors = {
             how: {
@@ -113,8 +113,10 @@ class Reconstruction(Figure):
                 heading(f"{id}: one masked image, two reports"),
                 Panels(panels, tall=1.62),
                 Scale(UNLIKE, 0.0, high, "difference, as a share of white", ground="white"),
-                Text([Run("its own report: ", bold=True), Run(run.reference(id))]),
-                Text([Run(f"the other, of {other}: ", bold=True), Run(run.reference(other))]),
+                Text([Stretch("its own report: ", bold=True), Stretch(run.reference(id))]),
+                Text(
+                    [Stretch(f"the other, of {other}: ", bold=True), Stretch(run.reference(other))]
+                ),
             ],
             caption,
         )

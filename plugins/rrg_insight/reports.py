@@ -7,7 +7,7 @@ from typing import ClassVar, final
 from rrg_insight.canvas import WRONG
 from rrg_insight.colours import of_phrase
 from rrg_insight.pictures import radiographs, view_panels
-from rrg_insight.sheet import Beside, Panels, Run, Stack, Text, heading, render
+from rrg_insight.sheet import Beside, Panels, Stack, Stretch, Text, heading, render
 from rrgcore.api import Drawn, Figure, Mention, OpenRun
 from rrgcore.insight.matching import Match, match_phrases, share_matched
 
@@ -39,12 +39,14 @@ class Reports(Figure):
         missed = [m for m in true if m.value and m.observation not in told]
         invented = [m for m in said if m.value and m.observation not in there]
         study = run.study(id)
-        labels = Text([Run(", ".join(sorted(there)) or "no finding named", bold=True)], size=7.5)
+        labels = Text(
+            [Stretch(", ".join(sorted(there)) or "no finding named", bold=True)], size=7.5
+        )
         images = Stack([Panels(view_panels(study, radiographs(run, study)), tall=1.9), labels])
         texts = Stack(
             [
-                Text([Run("reference: ", bold=True), *_runs(reference, matches, 0, missed)]),
-                Text([Run("written: ", bold=True), *_runs(report, matches, 1, invented)]),
+                Text([Stretch("reference: ", bold=True), *_runs(reference, matches, 0, missed)]),
+                Text([Stretch("written: ", bold=True), *_runs(report, matches, 1, invented)]),
             ],
             gap=0.16,
         )
@@ -75,7 +77,7 @@ class Reports(Figure):
 
 def _runs(
     text: str, matches: Sequence[Match], side: int, wrong: Sequence[Mention]
-) -> Iterator[Run]:
+) -> Iterator[Stretch]:
     """Cut a text where a phrase or a wrong mention begins or ends."""
     spans = [(m.first_at if side == 0 else m.second_at, m.id) for m in matches]
     edges = {0, len(text)}
@@ -85,7 +87,7 @@ def _runs(
     for start, end in pairwise(ordered):
         of = next((id for (first, last), id in spans if first <= start and end <= last), None)
         marked = any(m.start <= start and end <= m.end for m in wrong)
-        yield Run(
+        yield Stretch(
             text[start:end],
             ground=None if of is None else of_phrase(of),
             underlined=WRONG if marked else None,

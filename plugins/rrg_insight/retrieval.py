@@ -8,7 +8,7 @@ import torch
 
 from rrg_insight.colours import PHRASES
 from rrg_insight.pictures import radiographs, view_panels
-from rrg_insight.sheet import Beside, Panels, Run, Stack, Text, heading, render
+from rrg_insight.sheet import Beside, Panels, Stack, Stretch, Text, heading, render
 from rrgcore.api import Drawn, Figure, Matches, OpenRun
 from rrgcore.insight.matching import both_sides
 
@@ -50,9 +50,10 @@ class Retrieval(Figure):
             _, pieces = both_sides(own, run.reference(other))
             mine = " (the study's own)" if other in same else ""
             title = f"{order.index(other) + 1}. p = {_p(odds[other]):.3f}{mine}: "
-            runs = [Run(title, bold=True)]
+            runs = [Stretch(title, bold=True)]
             runs += [
-                Run(text, ground=None if number is None else PHRASES[0]) for text, number in pieces
+                Stretch(text, ground=None if number is None else PHRASES[0])
+                for text, number in pieces
             ]
             blocks.append(Text(runs))
         images = Panels(view_panels(study, radiographs(run, study)), tall=1.7)
@@ -64,7 +65,7 @@ class Retrieval(Figure):
         picture = render(
             [
                 heading(f"{id}: reports found by [MATCH]"),
-                Text([Run("its own report: ", bold=True), Run(own)]),
+                Text([Stretch("its own report: ", bold=True), Stretch(own)]),
                 Beside(images, Stack(blocks, gap=0.09), width=1.75),
             ],
             caption,

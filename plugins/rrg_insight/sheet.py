@@ -40,7 +40,7 @@ class Block(ABC):
 def render(blocks: Sequence[Block], caption: str, *, width: float = 9.0) -> Figure:
     """Put blocks one below the other, the caption last."""
     inner = width - 2 * MARGIN
-    stack = Stack([*blocks, Text([Run(caption, ink=FAINT)], size=7.5)], gap=0.14)
+    stack = Stack([*blocks, Text([Stretch(caption, ink=FAINT)], size=7.5)], gap=0.14)
     page = Page(width, stack.height(inner) + 2 * MARGIN)
     stack.draw(page, MARGIN, MARGIN, inner)
     return page.figure
@@ -48,7 +48,7 @@ def render(blocks: Sequence[Block], caption: str, *, width: float = 9.0) -> Figu
 
 @final
 @dataclass(frozen=True, slots=True)
-class Run:
+class Stretch:
     """A stretch of text in one style."""
 
     text: str
@@ -64,7 +64,7 @@ class Run:
 class Text(Block):
     """Runs of text, folded at white space; a word that is longer than a line is cut."""
 
-    def __init__(self, runs: Sequence[Run], *, size: float = 8.5) -> None:
+    def __init__(self, runs: Sequence[Stretch], *, size: float = 8.5) -> None:
         self.runs = [run for run in runs if run.text]
         self.size = size
 
@@ -86,9 +86,9 @@ class Text(Block):
                     left + at, y + 0.76 * step, run.text, size=self.size, ink=run.ink, bold=run.bold
                 )
 
-    def _lines(self, width: float) -> Iterator[list[tuple[float, float, Run]]]:
+    def _lines(self, width: float) -> Iterator[list[tuple[float, float, Stretch]]]:
         """Iterate over lines, each its stretches with where they begin and how wide they are."""
-        line: list[tuple[float, float, Run]] = []
+        line: list[tuple[float, float, Stretch]] = []
         at, before = 0.0, -1
         for number, run in enumerate(self.runs):
             for piece in _pieces(run.text):
@@ -164,7 +164,7 @@ class Panel:
     """A picture with lines of text above it, each cut to the picture's width."""
 
     draw: Draw
-    title: Sequence[Run] = ()
+    title: Sequence[Stretch] = ()
     """A line each."""
     aspect: float = 1.0
     """Width by height."""
@@ -268,14 +268,14 @@ class Scale(Block):
         )
         bar.ax.tick_params(labelsize=7, length=2, pad=1)
         bar.outline.set_linewidth(0.4)  # type: ignore[operator]
-        Text([Run(self.label, ink=FAINT)], size=8.0).draw(
+        Text([Stretch(self.label, ink=FAINT)], size=8.0).draw(
             page, left + wide + 0.15, top - 0.02, WIDE
         )
 
 
 def heading(text: str, *, size: float = 10.5) -> Text:
     """Return a line in bold."""
-    return Text([Run(text, bold=True)], size=size)
+    return Text([Stretch(text, bold=True)], size=size)
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -296,5 +296,5 @@ def _pieces(text: str) -> Iterator[str]:
         yield word
 
 
-def _like(run: Run, text: str) -> Run:
-    return Run(text, run.ground, run.ink, run.bold, run.underlined)
+def _like(run: Stretch, text: str) -> Stretch:
+    return Stretch(text, run.ground, run.ink, run.bold, run.underlined)

@@ -49,6 +49,7 @@ class LabelTable(Annotator):
     """
 
     writes: ClassVar[type] = Labels
+    keeps_studies: ClassVar[bool] = True
 
     def __init__(
         self,

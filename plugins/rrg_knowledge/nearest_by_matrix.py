@@ -52,6 +52,7 @@ class NearestByMatrix(Annotator, HoldsArtefacts):
     """
 
     writes: ClassVar[type] = NearestReport
+    keeps_studies: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class NearestByProbabilities(Annotator):
     """
 
     writes: ClassVar[type] = NearestReport
+    keeps_studies: ClassVar[bool] = True
     reads: ClassVar[tuple[type, ...]] = (Probabilities,)
 
     def __init__(self, *, measure: Measure = "l2", k: int = 1, dedupe: bool = True) -> None:

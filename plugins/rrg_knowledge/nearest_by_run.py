@@ -45,6 +45,7 @@ class NearestByRun(Annotator, HoldsArtefacts):
     """
 
     writes: ClassVar[type] = NearestReport
+    keeps_studies: ClassVar[bool] = True
 
     def __init__(
         self,

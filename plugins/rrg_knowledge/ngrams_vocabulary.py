@@ -65,7 +65,7 @@ def mine_vocabulary(
 class _Stream:
     """All words one after the other, by number; a 0 ends each sentence."""
 
-    ids: Int64[np.ndarray, "words"]
+    ids: Int64[np.ndarray, " words"]
     names: tuple[str, ...]
 
     @classmethod
@@ -88,22 +88,22 @@ class _Grams:
     """The n-grams of one length; none goes beyond its sentence."""
 
     size: int
-    at: Int64[np.ndarray, "places"]
+    at: Int64[np.ndarray, " places"]
     """Where one stands, by its first word, in order."""
-    which: Int64[np.ndarray, "places"]
+    which: Int64[np.ndarray, " places"]
     """For each place, the number of its n-gram."""
-    first: Int64[np.ndarray, "ngrams"]
+    first: Int64[np.ndarray, " ngrams"]
     """For each n-gram, the first place where it stands."""
-    counts: Int64[np.ndarray, "ngrams"]
+    counts: Int64[np.ndarray, " ngrams"]
 
     @classmethod
-    def of_words(cls, ids: Int64[np.ndarray, "words"]) -> "_Grams":
+    def of_words(cls, ids: Int64[np.ndarray, " words"]) -> "_Grams":
         at = np.flatnonzero(ids)
         first = np.zeros(ids.max(initial=0) + 1, dtype=np.int64)
         first[ids[at[::-1]]] = at[::-1]  # the last one that is set stays
         return cls(1, at, ids[at], first, np.bincount(ids[at], minlength=len(first)))
 
-    def longer(self, ids: Int64[np.ndarray, "words"]) -> "_Grams":
+    def longer(self, ids: Int64[np.ndarray, " words"]) -> "_Grams":
         """Return those of one word more."""
         inside = ids[self.at + self.size] != 0
         at = self.at[inside]
@@ -123,11 +123,11 @@ def _count_pieces(
     strong = _strong(words, pairs, stream.ids, min_count=min_count, min_pmi=min_pmi)
     starts, sizes = _cut(stream.ids, strong)
     found: dict[tuple[str, ...], int] = {}
-    grams: _Grams
-    ready = [pairs, words]
+    grams, ready = words, [pairs]
     del words, pairs  # they are large: each goes when it has been counted
     for size in range(1, longest + 1):
-        grams = ready.pop() if ready else grams.longer(stream.ids)
+        if size > 1:
+            grams = ready.pop() if ready else grams.longer(stream.ids)
         places = np.searchsorted(grams.at, starts[sizes == size])
         pieces = np.bincount(grams.which[places], minlength=len(grams.counts))
         for number in np.flatnonzero(pieces > min_count):
@@ -140,11 +140,11 @@ def _count_pieces(
 def _strong(
     words: _Grams,
     pairs: _Grams,
-    ids: Int64[np.ndarray, "words"],
+    ids: Int64[np.ndarray, " words"],
     *,
     min_count: int,
     min_pmi: float,
-) -> Int64[np.ndarray, "strong"]:
+) -> Int64[np.ndarray, " strong"]:
     """Return the places whose word attracts the one behind it."""
     total = len(pairs.at)
     strong = np.zeros(len(pairs.counts), dtype=bool)
@@ -159,8 +159,8 @@ def _strong(
 
 
 def _cut(
-    ids: Int64[np.ndarray, "words"], strong: Int64[np.ndarray, "strong"]
-) -> tuple[Int64[np.ndarray, "pieces"], Int64[np.ndarray, "pieces"]]:
+    ids: Int64[np.ndarray, " words"], strong: Int64[np.ndarray, " strong"]
+) -> tuple[Int64[np.ndarray, " pieces"], Int64[np.ndarray, " pieces"]]:
     """Return where each piece begins that ends before its sentence does, and its words."""
     closed = ids != 0
     closed[strong] = False

@@ -45,6 +45,7 @@ class ProbabilityTable(Annotator, HoldsArtefacts):
     writes: ClassVar[type] = Probabilities
     kept: ClassVar[bool] = False
     by_id = True
+    keeps_studies: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rrgcore.ablation.changes import Change
 from rrgcore.ablation.pool import duration
-from rrgcore.ablation.table import Figure, Line, Table
+from rrgcore.ablation.table import Cell, Line, Table
 
 NOTHING = "–"
 _LATEX = {
@@ -111,7 +111,7 @@ def _differences(table: Table) -> tuple[list[str], list[list[str]]] | None:
     return ["", *map(table.short, table.metrics)], body
 
 
-def _figure(figure: Figure | None) -> str:
+def _figure(figure: Cell | None) -> str:
     if figure is None:
         return NOTHING
     if figure.deviation is not None:

@@ -4,15 +4,17 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from rrgcore.ablation.rows import Row
 from rrgcore.ablation.trials import Trial
 from rrgcore.errors import RunError, UserError, did_you_mean
-from rrgcore.files import append_line, read_json, whole_lines
+from rrgcore.files import append_line, read_json, read_objects
 from rrgcore.folder import RUN, SCORES, TIMING, RunFolder
 from rrgcore.scoring.identical import identical
 from rrgcore.scoring.significance import Interval
+
+V = TypeVar("V")
 
 TWIN = "(momentum twin)"
 JOURNAL = "runs.jsonl"
@@ -135,15 +137,15 @@ def journal(trial: Trial, out: Path, seconds: float, code: int, jobs: int) -> No
 
 def read_journal(out: Path) -> dict[str, float]:
     """Return the seconds that each run has taken so far, by its folder below `out`."""
-    seconds: dict[str, float] = {}
-    for entry in _lines(out / JOURNAL):
-        seconds[entry["run"]] = seconds.get(entry["run"], 0.0) + entry["seconds"]
+    path, seconds = out / JOURNAL, dict[str, float]()
+    for run, taken in zip(_values(path, "run", str), _values(path, "seconds", float), strict=True):
+        seconds[run] = seconds.get(run, 0.0) + taken
     return seconds
 
 
 def most_jobs(out: Path) -> int:
     """Return the most processes that ran at a time: wall times are theirs."""
-    return max((entry.get("jobs", 1) for entry in _lines(out / JOURNAL)), default=1)
+    return max(_values(out / JOURNAL, "jobs", int), default=1)
 
 
 def _key(trial: Trial, out: Path) -> str:
@@ -189,9 +191,18 @@ def _by_name(of: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _training_seconds(path: Path) -> float | None:
     # an epoch that a run went back to is timed again: it was spent again, too
-    times = [entry["training_s"] for entry in _lines(path)]
-    return float(sum(times)) if times else None
+    times = _values(path, "training_s", float)
+    return sum(times) if times else None
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in whole_lines(path) if line]
+def _values(path: Path, key: str, kind: type[V]) -> list[V]:
+    """Return what each line of a file says; raises RunError naming one that does not."""
+    found = []
+    for number, entry in enumerate(read_objects(path), start=1):
+        value = entry.get(key)
+        if kind is float and isinstance(value, int):
+            value = float(value)
+        if not isinstance(value, kind):
+            raise RunError(f"{path}, line {number}: says no `{key}`; remove the line")
+        found.append(value)
+    return found

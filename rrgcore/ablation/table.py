@@ -10,7 +10,7 @@ from rrgcore.scoring.significance import Interval
 
 @final
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Cell:
     """A score of a row: a mean over seeds, or that of one."""
 
     value: float
@@ -32,7 +32,7 @@ class Line:
     asked: tuple[int, ...]
     seeds: tuple[int, ...]
     """Those that are finished."""
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Cell]
     average: float | None
     """AVG.Δ, of the means that the table shows: 0.15 is 15 %."""
     average_interval: Interval | None

@@ -8,7 +8,7 @@ from rrgcore.ablation.average import DEFINITIONS, average_change
 from rrgcore.ablation.changes import average_interval, change
 from rrgcore.ablation.rescoring import Rescored, rescore
 from rrgcore.ablation.results import Results, resolve_metrics
-from rrgcore.ablation.table import Figure, Line, Table
+from rrgcore.ablation.table import Cell, Line, Table
 from rrgcore.ablation.wording import (
     about_average,
     about_comparability,
@@ -162,14 +162,14 @@ def _line(
     )
 
 
-def _figure(own: Results, metric: str) -> Figure | None:
+def _figure(own: Results, metric: str) -> Cell | None:
     values = own.values(metric)
     if len(values) != len(own.runs) or not values:
         return None
     if len(values) > 1:
         mean = sum(values) / len(values)
-        return Figure(mean, deviation=stdev(values), values=tuple(values))
-    return Figure(values[0], interval=own.runs[0].intervals.get(metric), values=tuple(values))
+        return Cell(mean, deviation=stdev(values), values=tuple(values))
+    return Cell(values[0], interval=own.runs[0].intervals.get(metric), values=tuple(values))
 
 
 def _mean_of(values: Sequence[float | None]) -> float | None:

@@ -1,11 +1,10 @@
 """An annotator over a data set: files of annotations beside the data, and what was learned."""
 
 from rrgcore.annotating.making import annotate_dataset
-from rrgcore.annotating.order import ROLES, Annotated, AnnotationOrder, sidecar_path
+from rrgcore.annotating.order import Annotated, AnnotationOrder, sidecar_path
 from rrgcore.annotating.work import work_folder
 
 __all__ = [
-    "ROLES",
     "Annotated",
     "AnnotationOrder",
     "annotate_dataset",

@@ -9,10 +9,8 @@ from rrgcore.annotating.tally import Table
 from rrgcore.errors import UserError
 from rrgcore.gathering import slug_of
 from rrgcore.provenance import Provenance
-from rrgcore.settings import Split
+from rrgcore.settings import ROLES, Split
 from rrgcore.supply import Dataset, HasAnnotationFiles
-
-ROLES: Mapping[Split, str] = {"train": "train", "val": "val", "test": "test"}
 
 
 @final
@@ -23,9 +21,9 @@ class AnnotationOrder:
     annotator: str
     """Its name and its options, for the record."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    splits: Mapping[Split, str] = field(default_factory=lambda: dict(ROLES))
+    splits: Mapping[Split, str] = field(default_factory=lambda: {role: role for role in ROLES})
     """Which of the data's splits plays each role; what plays `train` is learned from."""
-    wanted: Sequence[Split] = tuple(ROLES)
+    wanted: Sequence[Split] = ROLES
     """The roles that are to be annotated."""
     limit: int | None = None
     """Only the first so many studies of each split."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,10 +16,11 @@ from rrgcore.cli.options import (
     PluginFiles,
     Variants,
     find_plugins,
+    role,
 )
 from rrgcore.errors import DataError, RecipeError, UserError, WriteError
 from rrgcore.interrupts import Interrupts
-from rrgcore.settings import Split
+from rrgcore.settings import ROLES
 
 if TYPE_CHECKING:
     from rrgcore.annotating import Annotated as Done
@@ -42,7 +43,8 @@ def annotate(
         typer.Option("--set", metavar="ANNOTATOR.OPTION=VALUE", help="--set atlas.keys=10"),
     ] = None,
     split: Annotated[
-        list[str] | None, typer.Option(metavar="SPLIT", help="train, val or test; all of them.")
+        list[str] | None,
+        typer.Option(metavar="SPLIT", parser=role, help="train, val or test; all of them."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE|DIR", help="The data's own, unless said.")
@@ -63,7 +65,7 @@ def annotate(
 
     What was stopped goes on where it was when the same command is given again.
     """
-    wanted = _roles(split)
+    wanted = [each for each in ROLES if not split or each in split]
     found = find_plugins(plugin, no_plugin)
     kind = cast(Any, found.registry.get("annotator", annotator)).writes
     overrides = [
@@ -77,7 +79,6 @@ def annotate(
     except RecipeError as error:
         raise as_typed(error, kind.slug, annotator) from error
     from rrgcore.annotating import (
-        ROLES,
         AnnotationOrder,
         annotate_dataset,
         sidecar_path,
@@ -131,13 +132,6 @@ def annotate(
         typer.echo("\n".join(_tell(done, order.splits["train"], blind)))
         if dataset.caution:
             typer.echo(dataset.caution)
-
-
-def _roles(given: Sequence[str] | None) -> Sequence[Split]:
-    for role in given or ():
-        if role not in get_args(Split):
-            raise typer.BadParameter(f"'{role}' is none of train, val, test", param_hint="--split")
-    return tuple(role for role in get_args(Split) if not given or role in given)
 
 
 def _settings(given: Sequence[str] | None, annotator: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from rrgcore.cli.options import (
     DataOptions,
     NoPlugins,
     PluginFiles,
+    Role,
     Variants,
     find_plugins,
 )
@@ -42,7 +43,7 @@ def ask(
         str | None,
         typer.Option(metavar="TEXT|@FILE", help="What is asked; KIA's words unless said."),
     ] = None,
-    split: Annotated[str, typer.Option(metavar="SPLIT", help="train, val or test.")] = "test",
+    split: Role = "test",
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="The first N studies alone.")
     ] = None,
@@ -80,7 +81,7 @@ def ask(
 
     data = data_of(name, options or (), variant or (), (), found)
     dataset = data.dataset()
-    wanted = data.settings.splits.get(split, split)  # type: ignore[call-overload]
+    wanted = data.settings.splits.get(split, split)
     studies = list(dataset.studies(wanted))[: limit or data.settings.limit]
     if not studies:
         raise UserError(f"'{name}' has no study in its split {split}")

@@ -14,6 +14,7 @@ from rrgcore.cli.cards import print_card
 from rrgcore.cli.judged import judged_lines
 from rrgcore.cli.options import is_main_process
 from rrgcore.engine import Step
+from rrgcore.page.scores import EXCHANGED
 from rrgcore.plan import Plan
 from rrgcore.run import Run
 from rrgcore.scoring.significance import shown_figure
@@ -181,7 +182,7 @@ class Display(Watcher):
             title += f", {found['references']} of them with a report to compare with"
         self.console.print("", Text(title, style="bold"), sep="\n", soft_wrap=True)
         shuffled = found["shuffled images"]
-        others = {"with others' images": shuffled} if shuffled else {}
+        others = {EXCHANGED: shuffled} if shuffled else {}
         print_card(self.console, found, others=others)
         for name, probe in found["probes"].items():
             figures = ", ".join(

@@ -1,8 +1,7 @@
 """`rrg evaluate`: generate and score again."""
 
 import json
-from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -11,11 +10,12 @@ from rrgcore.cli.options import (
     Json,
     NoPlugins,
     PluginFiles,
+    Role,
+    RunName,
     Trust,
     find_plugins,
     is_main_process,
 )
-from rrgcore.settings import Split
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +24,8 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    run: RunName,
+    split: Role = "test",
     protocol: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,8 +39,6 @@ def evaluate(
     no_plugin: NoPlugins = None,
 ) -> None:
     """Generate the reports of a split with the best checkpoint and score them again."""
-    if split not in ("train", "val", "test"):
-        raise typer.BadParameter(f"'{split}' is none of train, val, test", param_hint="--split")
     found = find_plugins(plugin, no_plugin)
     from rrgcore.cli.display import Display
     from rrgcore.job import write_assessment
@@ -51,7 +49,7 @@ def evaluate(
         loaded.folder.writes = is_main_process()
         with loaded.folder.held():
             measured = loaded.evaluate(
-                cast(Split, split), protocols=protocol or (), batch_size=batch_size, watcher=display
+                split, protocols=protocol or (), batch_size=batch_size, watcher=display
             )
             write_assessment(loaded.folder, measured)
             if split == "test" and is_main_process():

@@ -2,12 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rrgcore.cli.options import Json, NoPlugins, PluginFiles, Trust, find_plugins
-from rrgcore.settings import Split
+from rrgcore.cli.options import Json, NoPlugins, PluginFiles, Role, RunName, Trust, find_plugins
 
 if TYPE_CHECKING:
     from rrgcore.insight.explaining import Explained, Offer
@@ -19,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: RunName,
     studies: Annotated[
         list[str] | None,
         typer.Argument(metavar="STUDY…", help="Ids of the split; three telling ones unless said."),
@@ -28,7 +27,7 @@ def explain(
         list[str] | None,
         typer.Option("--figure", metavar="NAME", help="A figure, as in: rrg list figures."),
     ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    split: Role = "test",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="RUN/explain unless said.")
     ] = None,
@@ -41,8 +40,6 @@ def explain(
     no_plugin: NoPlugins = None,
 ) -> None:
     """Draw what a run's model does for studies: attention, reconstruction, retrieval, and more."""
-    if split not in ("train", "val", "test"):
-        raise typer.BadParameter(f"'{split}' is none of train, val, test", param_hint="--split")
     found = find_plugins(plugin, no_plugin)
     for name in figure or ():
         found.registry.entry("figure", name)
@@ -52,12 +49,12 @@ def explain(
     with Display(quiet=as_json) as display:
         loaded = load_run(run, plugins=found, trust=trust)
         if only_list:
-            offers = loaded.figures(cast(Split, split))
+            offers = loaded.figures(split)
         else:
             explained = loaded.explain(
                 studies or (),
                 figures=figure or (),
-                split=cast(Split, split),
+                split=split,
                 out=out,
                 watcher=display,
             )
@@ -89,10 +86,9 @@ def _tell_offers(offers: "list[Offer]", *, as_json: bool) -> None:
 
 def _tell(explained: "Explained", cautions: list[str]) -> None:
     from rrgcore.insight.explaining import NUMBERS
-    from rrgcore.insight.telling import HOW
 
-    if any(explained.studies.values()):
-        typer.echo(f"Studies, {HOW}:")
+    if explained.how:
+        typer.echo(f"Studies, {explained.how}:")
         for id, why in explained.studies.items():
             typer.echo(f"  {id}: {why}")
     for picture in explained.pictures:

@@ -9,6 +9,7 @@ import typer
 
 from rrgcore.errors import RegistryError, UserError
 from rrgcore.plugins import Discovered, discover
+from rrgcore.settings import ROLES, Split
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A file, or the name of an installed recipe.")
@@ -52,6 +53,18 @@ Trust = Annotated[
     typer.Option(
         "--trust", help="Let the run's annotators ask addresses and start programs it names."
     ),
+]
+
+
+def role(text: str) -> Split:
+    """Take train, val or test; raises typer.BadParameter for another word."""
+    if text not in ROLES:
+        raise typer.BadParameter(f"'{text}' is none of {', '.join(ROLES)}")
+    return text
+
+
+Role = Annotated[
+    Split, typer.Option("--split", metavar="SPLIT", parser=role, help="train, val or test.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -1,13 +1,12 @@
 """`rrg page`: a run as one HTML file."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
-from rrgcore.cli.options import NoPlugins, PluginFiles, Trust, find_plugins
+from rrgcore.cli.options import NoPlugins, PluginFiles, Role, RunName, Trust, find_plugins
 from rrgcore.cli.scoring_options import check_out
-from rrgcore.settings import Split
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def page(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: RunName,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="The page; RUN/page.html unless said."),
@@ -24,7 +23,7 @@ def page(
     studies: Annotated[
         int, typer.Option(metavar="N", min=1, help="Studies in the browser, at most.")
     ] = 200,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    split: Role = "test",
     attention: Annotated[
         bool, typer.Option(help="Where the model looked for each word: runs the model.")
     ] = True,
@@ -41,8 +40,6 @@ def page(
     no_plugin: NoPlugins = None,
 ) -> None:
     """Write a run as one HTML file that needs nothing else: scores, curves, studies, recipe."""
-    if split not in ("train", "val", "test"):
-        raise typer.BadParameter(f"'{split}' is none of train, val, test", param_hint="--split")
     check_out(out)
     found = find_plugins(plugin, no_plugin)
     from rrgcore.cli.display import Display
@@ -51,7 +48,7 @@ def page(
     with Display() as display:
         written = load_run(run, plugins=found, trust=trust).page(
             out,
-            split=cast(Split, split),
+            split=split,
             studies=0 if no_studies else studies,
             images=images,
             attention=attention,

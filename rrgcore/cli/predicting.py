@@ -11,6 +11,7 @@ from rrgcore.cli.options import (
     BatchSize,
     NoPlugins,
     PluginFiles,
+    RunName,
     Trust,
     find_plugins,
     is_main_process,
@@ -38,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: RunName,
     paths: Annotated[
         list[Path],
         typer.Argument(

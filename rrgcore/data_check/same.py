@@ -53,7 +53,7 @@ class Same:
         """Count those under these numbers that are equal to one under the others."""
         return int(np.isin(self._of(these), self._of(among)).sum())
 
-    def _of(self, among: range) -> UInt64[np.ndarray, "_among"]:
+    def _of(self, among: range) -> UInt64[np.ndarray, " _among"]:
         numbers = np.asarray(self._numbers)
         inside = (numbers >= among.start) & (numbers < among.stop)
         return np.asarray(self._keys).view(np.uint64)[inside]

@@ -37,6 +37,8 @@ LONGEST: Final = 300.0
 """Seconds that a body may take."""
 READING: Final = 16
 """Bodies that may be on their way at a time."""
+ROOM: Final = 1 << 28
+"""Bytes that bodies may take at a time, beside two of the largest."""
 LOCAL: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 BUSY: Final = "the demo is busy with other images; try again in a moment"
 
@@ -45,7 +47,8 @@ BUSY: Final = "the demo is busy with other images; try again in a moment"
 class Guard:
     """An ASGI application before another one: refuses paths that the page does not use (uploads to
     the disk, links into a session, files, proxies), bodies that are too large, before they are
-    read, bodies that do not come, and more requests at a time than are to wait. A page of another
+    read, bodies that do not come, more of them than memory has room for, and more requests at a
+    time than are to wait. A page of another
     site, which a browser would let ask under a name that leads here, is refused: `local` is whether
     only this machine is served, under its own names. The browser is told to fetch nothing from
     elsewhere, and to keep no answer.
@@ -65,7 +68,7 @@ class Guard:
         self._most_waiting = most_waiting
         self._local = local
         self._slowest = slowest
-        self._waiting = self._reading = 0
+        self._waiting = self._reading = self._held = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -79,11 +82,19 @@ class Guard:
             await _answer(send, status, {"error": f"refused ({status})"})
         elif scope["path"] != ASKED:
             await self._app(scope, receive, _with_headers(send, {}))
-        elif self._reading >= READING:
+        elif self._reading >= READING or self._held + _length(scope) > self._room:
             # 200, since Gradio's client shows the page no other answer
             await _answer(send, 200, {"error": BUSY})
         else:
-            await self._ask(scope, receive, send)
+            self._held += _length(scope)
+            try:
+                await self._ask(scope, receive, send)
+            finally:
+                self._held -= _length(scope)
+
+    @property
+    def _room(self) -> int:
+        return 2 * self._largest_body + ROOM
 
     async def _ask(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Pass a question on when it is there whole: one that is on its way takes no place."""
@@ -143,7 +154,12 @@ class Guard:
         length = headers.get(b"content-length", b"")
         if not length.isdigit() or b"transfer-encoding" in headers:  # which would end anywhere
             return 411
-        return 413 if int(length) > self._largest_body else None
+        return 413 if _length(scope) > self._largest_body else None
+
+
+def _length(scope: Mapping[str, Any]) -> int:
+    """Return the bytes that a body has, which a server lets nobody exceed."""
+    return int(dict(scope["headers"])[b"content-length"])
 
 
 def _with_headers(send: Send, more: Mapping[str, str]) -> Send:

@@ -18,8 +18,8 @@ from rrgcore.plugins import discover
 from rrgcore.recipe import load_recipe
 from rrgcore.resolve import Weight, resolved
 from rrgcore.session import Session
+from rrgcore.settings import ROLES
 from rrgcore.signatures import options_of
-from rrgcore.studies import ROLES
 
 BYTES: Final = 4
 """Of a parameter that learns; frozen ones may be held in fewer."""

@@ -54,7 +54,7 @@ class Table:
     """A lookup table: stored values from `first` on become `entries`, of so many bits."""
 
     first: int
-    entries: Integer[np.ndarray, "n"]
+    entries: Integer[np.ndarray, " n"]
     bits: int
 
 

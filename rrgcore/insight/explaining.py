@@ -11,7 +11,6 @@ from rrgcore.errors import DataError, RunError, UserError
 from rrgcore.files import read_json, write_bytes, write_json
 from rrgcore.insight.figure import Figure
 from rrgcore.insight.opened import OpenRun
-from rrgcore.insight.telling import HOW
 from rrgcore.interfaces import Lacks
 from rrgcore.layout import folder_name
 from rrgcore.registry import Registry
@@ -68,12 +67,14 @@ class Explained:
     """Figure to why not."""
     studies: Mapping[str, str]
     """The studies, and why each was chosen; empty where somebody named it."""
+    how: str = ""
+    """How they were chosen, where nobody named them."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what explain.json says but for the run."""
         return {
             "studies": dict(self.studies),
-            **({"chosen": HOW} if any(self.studies.values()) else {}),
+            **({"chosen": self.how} if self.how else {}),
             "pictures": [
                 {
                     "figure": each.figure,
@@ -109,6 +110,7 @@ def draw_figures(
     *,
     figures: Sequence[str] = (),
     studies: Mapping[str, str],
+    how: str = "",
     facts: Mapping[str, Any],
 ) -> Explained:
     """Draw the figures that were named, or all that the run has the parts for, into a folder.
@@ -129,8 +131,8 @@ def draw_figures(
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error}); name another with --out") from error
     pictures: list[Picture] = []
-    explained = Explained(folder, pictures, refused, studies)
-    before = _numbers_of(folder, facts)
+    explained = Explained(folder, pictures, refused, studies, how)
+    before = _before(folder, facts)
     for offer in asked:
         if offer.name in refused:
             continue
@@ -146,24 +148,26 @@ def draw_figures(
     return explained
 
 
-def _numbers_of(folder: Path, facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what explain.json says already, where it is of the same run and can be read."""
+def _before(folder: Path, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what explain.json says already, where it is of the same run and can be read, of the
+    pictures that are still there.
+    """
     try:
         found = read_json(folder / NUMBERS)
     except (RunError, OSError, ValueError):
         return {}
     known = isinstance(found, dict) and all(found.get(key) == facts[key] for key in facts)
-    return found if known and isinstance(found.get("pictures"), list) else {}
+    if not known or not isinstance(found.get("pictures"), list):
+        return {}
+    there = {path.name for path in folder.iterdir()}
+    pictures = [p for p in found["pictures"] if isinstance(p, dict) and p.get("file") in there]
+    return {**found, "pictures": pictures}
 
 
 def _joined(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is drawn now, and behind it the pictures of before that it did not draw again."""
     drawn = {picture["file"] for picture in now["pictures"]}
-    kept = [
-        picture
-        for picture in before.get("pictures", ())
-        if isinstance(picture, dict) and picture.get("file") not in drawn
-    ]
+    kept = [p for p in before.get("pictures", ()) if p["file"] not in drawn]
     studies = {**before.get("studies", {}), **now["studies"]} if kept else now["studies"]
     return {**now, "studies": studies, "pictures": [*now["pictures"], *kept]}
 

@@ -163,11 +163,19 @@ class OpenRun:
         return loader.collate(self.annotated(ids, objectives)).to(self.device)
 
     def batches(
-        self, title: str, objectives: Sequence[str] = (), split: Split | None = None
+        self,
+        title: str,
+        objectives: Sequence[str] = (),
+        split: Split | None = None,
+        *,
+        first: int | None = None,
     ) -> Iterator[tuple[Sequence[Study], Batch]]:
-        """Iterate over the studies of a split that have a report, batch by batch."""
+        """Iterate over the studies of a split that have a report, or the first so many of them,
+        batch by batch.
+        """
         loader = self.loader(objectives, split)
         studies = [study for study in loader.studies if not is_empty(study.report or "")]
+        studies = studies[:first]
         starts = range(0, len(studies), self.batch_size)
         for at in self.watcher.track(starts, title, len(starts)):
             part = studies[at : at + self.batch_size]

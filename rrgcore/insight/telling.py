@@ -10,13 +10,14 @@ from rrgcore.insight.opened import OpenRun
 SAMPLE: Final = 48
 """Studies that are looked at where no reports of the split are at hand."""
 HOW: Final = (
-    "of studies whose reference names a finding, those of which most, a middling share and least "
-    "of the reference's words stand in phrases that the written report has too"
+    "of studies whose reference names a finding{among}, those of which most, a middling share and "
+    "least of the reference's words stand in phrases that the written report has too"
 )
 
 
-def telling_studies(run: OpenRun, predictions: Mapping[str, str]) -> dict[str, str]:
-    """Return three studies and why each was chosen (`HOW`): the best, the middle, the worst.
+def telling_studies(run: OpenRun, predictions: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """Return three studies and why each was chosen, the best, the middle, the worst; and how they
+    were chosen, for people.
 
     `predictions` are reports of the split by id; without any, the first 48 studies are written.
     Where no study names a finding, or nobody can tell, all that have a reference take part. Raises
@@ -27,8 +28,9 @@ def telling_studies(run: OpenRun, predictions: Mapping[str, str]) -> dict[str, s
         raise DataError(
             "no study of the split has a report to compare with; name the studies to be drawn"
         )
-    known = [id for id in studies if id in predictions]
+    known, among = [id for id in studies if id in predictions], ""
     if not known:
+        among = f", among the first {SAMPLE}" if len(studies) > SAMPLE else ""
         known = studies[:SAMPLE]
         predictions = dict(zip(known, (report.text for report in run.written(known)), strict=True))
     shares = {id: _share(run.reference(id), predictions[id]) for id in known}
@@ -36,7 +38,8 @@ def telling_studies(run: OpenRun, predictions: Mapping[str, str]) -> dict[str, s
     ranked = sorted(found, key=lambda id: -shares[id])
     places = {"best": 0, "middle": len(ranked) // 2, "worst": -1}
     chosen = {ranked[at]: f"{word}, {shares[ranked[at]]:.0%}" for word, at in places.items()}
-    return dict(sorted(chosen.items(), key=lambda item: -shares[item[0]]))
+    ordered = dict(sorted(chosen.items(), key=lambda item: -shares[item[0]]))
+    return ordered, HOW.format(among=among)
 
 
 def _share(reference: str, prediction: str) -> float:

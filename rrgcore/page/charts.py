@@ -59,8 +59,7 @@ def curve_chart(curve: Curve, training: Training) -> Markup:
     parts += _stages(training, x)
     parts += [
         element("text", f"{step:,}", class_="tick", x=x(step), y=HEIGHT - 12, text_anchor=anchor)
-        for step, anchor in ((1, "start"), (training.steps, "end"))
-        if step == training.steps or training.steps > 1
+        for step, anchor in {1: "start", training.steps: "end"}.items()
     ]
     parts.append(
         element(

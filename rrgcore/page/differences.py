@@ -15,7 +15,7 @@ DENIALS = frozenset(("no", "not", "without"))
 
 @final
 @dataclass(frozen=True, slots=True)
-class Run:
+class Stretch:
     """Words that follow each other and have the same part in a comparison."""
 
     kind: Kind
@@ -25,7 +25,7 @@ class Run:
     words: Sequence[str]
 
 
-def compare(reference: str, generated: str) -> tuple[list[Run], list[Run]]:
+def compare(reference: str, generated: str) -> tuple[list[Stretch], list[Stretch]]:
     """Return both reports as runs of the words between white space.
 
     What is compared are words as `rrgcore.insight.matching` reads them, down to single ones; one
@@ -38,18 +38,18 @@ def compare(reference: str, generated: str) -> tuple[list[Run], list[Run]]:
     )
 
 
-def alone(report: str) -> list[Run]:
+def alone(report: str) -> list[Stretch]:
     """Return a report that is compared with nothing, as one run."""
     words = report.split()
-    return [Run("plain", None, words)] if words else []
+    return [Stretch("plain", None, words)] if words else []
 
 
-def _runs(report: str, spans: Sequence[tuple[tuple[int, int], Match]]) -> list[Run]:
+def _runs(report: str, spans: Sequence[tuple[tuple[int, int], Match]]) -> list[Stretch]:
     runs = []
     for (kind, match), words in groupby(_kinds(report, spans), key=lambda each: each[0]):
         own = [word for _, word in words]
         says = kind != "alone" or any(_says(word.key) for word in words_of(" ".join(own)))
-        runs.append(Run(kind if says else "plain", match, own))
+        runs.append(Stretch(kind if says else "plain", match, own))
     return runs
 
 

@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from rrgcore.files import whole_lines
-from rrgcore.folder import TIMING, RunFolder
-from rrgcore.json_text import parse_json
+from rrgcore.folder import RunFolder
 
 Rows = Sequence[tuple[str, str]]
 
@@ -61,10 +59,7 @@ def parts(record: Mapping[str, Any]) -> list[Part]:
 def timing(folder: RunFolder) -> list[Took]:
     """Return what each stage took."""
     of: dict[str, list[Mapping[str, Any]]] = {}
-    for line in whole_lines(folder.path / TIMING):
-        entry = parse_json(line)
-        if not isinstance(entry, Mapping):
-            raise TypeError(f"{line[:40]} is no object")
+    for entry in folder.timing():
         if "studies_per_s" in entry:
             of.setdefault(str(entry["stage"]), []).append(entry)
     return [

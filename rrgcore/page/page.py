@@ -75,6 +75,8 @@ def write_page(
     scores = folder.path / of_split(SCORES, split)
     record, portable = folder.record, Portable()
     checked, notes = _checked(plan)
+    if checked is not None:  # its paths are known by then, whatever is in them
+        portable.recipe(checked.recipe.values)
     lines = read_lines(folder, split) if most else []
     if most and not lines:
         again = f"rrg evaluate {folder.path}" + ("" if split == "test" else f" --split {split}")
@@ -89,7 +91,7 @@ def write_page(
             )
         if not images:
             notes.append("Images and attention were left out (--no-images).")
-        browser = within(browser, LARGEST)
+        browser = within(browser.written(portable.text), LARGEST)
         notes += browser.notes
     with _reading(folder.path / METRICS):
         select = checked.evaluation.select if checked is not None else ""

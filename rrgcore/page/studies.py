@@ -1,6 +1,6 @@
 """The studies of a page: what was written, what should have been, and what tells them apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
@@ -10,7 +10,7 @@ from rrgcore.chest import OBSERVATIONS
 from rrgcore.cleaning import is_empty
 from rrgcore.errors import UserError
 from rrgcore.page.choosing import Why, choose
-from rrgcore.page.differences import Run, alone, compare
+from rrgcore.page.differences import Stretch, alone, compare
 from rrgcore.page.findings import Finding, f1, labelled
 from rrgcore.page.lines import Line
 from rrgcore.page.maps import Maps
@@ -34,8 +34,8 @@ class Card:
 
     line: Line
     why: Why
-    reference: Sequence[Run]
-    generated: Sequence[Run]
+    reference: Sequence[Stretch]
+    generated: Sequence[Stretch]
     scores: Mapping[str, float]
     findings: Sequence[Finding] = ()
     pictures: Pictures = field(default_factory=Pictures)
@@ -67,6 +67,14 @@ class Browser:
     labeler: str = ""
     notes: Sequence[str] = ()
     """What is absent from all of them, and why."""
+
+    def written(self, how: Callable[[str], str]) -> "Browser":
+        """Return it with what is said of absent images written in another way."""
+        cards = [
+            replace(card, pictures=replace(card.pictures, absent=how(card.pictures.absent)))
+            for card in self.cards
+        ]
+        return replace(self, cards=cards)
 
     @property
     def attends(self) -> bool:
@@ -108,13 +116,17 @@ def browse(lines: Sequence[Line], registry: Registry, *, most: int) -> Browser:
 
 
 def within(browser: Browser, most: int) -> Browser:
-    """Return it, or as many of its studies as take about `most` characters of a page."""
-    taken = sum(card.weight for card in browser.cards)
-    if taken <= most:
+    """Return it, or as many of its studies as take at most `most` characters of a page."""
+    weights = [card.weight for card in browser.cards]
+    if sum(weights) <= most:
         return browser
-    fewer = int(len(browser.cards) * most / taken)
     values = [card.scores.get(BY) for card in browser.cards]
-    chosen = choose(values, fewer, by=BY if BY in browser.scores else None)
+    by = BY if BY in browser.scores else None
+    fewer = int(len(weights) * most / sum(weights))
+    chosen = choose(values, fewer, by=by)
+    while sum(weights[at] for at in chosen.places) > most:
+        fewer -= 1
+        chosen = choose(values, fewer, by=by)
     how = (
         f"{fewer:,} of {browser.total:,} studies are shown: {len(browser.cards):,} would have made "
         f"the page larger than {most / 1e6:.0f} MB. {chosen.how}"

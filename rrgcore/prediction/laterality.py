@@ -209,13 +209,15 @@ def _moved(texts: Sequence[str]) -> Iterator[str]:
     """Find a finding that was on one side, and is taken up again on the other."""
     where: dict[str, set[Side]] = {}
     for text in texts:
-        for name in ONE:
+        said = list(statements(text))
+        denied = {statement.finding for statement in said if statement.value == "denied"}
+        for name in (name for name in ONE if name not in denied):  # what is gone was there
             words = FINDINGS[name]
             known, side = where.get(name, set()), _taken_up(text, words)
             if side is not None and len(known) == 1 and side not in known:
                 (other,) = known
                 yield f"says “{text}”: {name} on the {side}, and before on the {other}"
-        for statement in statements(text):
+        for statement in said:
             if statement.value != "denied":
                 sides = statement.sides or frozenset(("left", "right"))
                 where.setdefault(statement.finding, set()).update(sides)

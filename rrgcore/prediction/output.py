@@ -13,8 +13,9 @@ from typing import Any, Final, final
 
 from rrgcore.disk import make_folder
 from rrgcore.errors import RunError, UserError
-from rrgcore.files import append_line, lock_file, whole_lines
+from rrgcore.files import append_line, whole_lines
 from rrgcore.json_text import parse_json
+from rrgcore.lock import let_go, take
 from rrgcore.prediction.written import Origin, Written
 
 COLUMNS: Final = (
@@ -177,22 +178,22 @@ def opened(path: Path, origin: Origin) -> Iterator[Output]:
     format_of(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file for the predictions")
-    make_folder(path.absolute().parent)
-    beside = path.with_name(f".{path.name}.lock")
+    beside = path.absolute().with_name(f".{path.name}.lock")
+    make_folder(beside.parent)
     try:
-        lock = beside.open("w")
+        lock = take(beside)
     except OSError as error:
         why = error.strerror or error
         raise UserError(
             f"{path} cannot be written ({why}); name another file with --out"
         ) from error
+    if lock is None:
+        raise RunError(f"{path} is in use: another rrg is writing predictions to it")
     with lock:
-        if not lock_file(lock):
-            raise RunError(f"{path} is in use: another rrg is writing predictions to it")
         try:
             yield Output(path, origin)
         finally:
-            beside.unlink(missing_ok=True)
+            let_go(lock, beside)
 
 
 def format_of(path: Path) -> Format:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Final, final
 
 import numpy as np
@@ -59,8 +60,8 @@ class Shown:
 class Predictor:
     """Writes reports with the best checkpoint of a run, and says what is to be thought of each.
 
-    It needs nothing but the run folder. Raises RunError where the run is not as it was saved, or is
-    an oracle's.
+    It needs nothing but the run folder. Threads may share it: one at a time is served. Raises
+    RunError where the run is not as it was saved, or is an oracle's.
     """
 
     def __init__(
@@ -85,6 +86,8 @@ class Predictor:
         self._model = model.eval()
         self._accelerator = accelerator
         self._pictures = Pictures()
+        self._turn = Lock()
+        """Whose images `_pictures` holds: two callers may call theirs by the same name."""
         alone = replace(plan, data=replace(plan.data, limit=None, splits={}, cache=False))
         self._studies = Studies(
             alone,
@@ -123,7 +126,7 @@ class Predictor:
         places = tuple(Path(f"{id}/{number}") for number in range(len(images)))
         views: list[View] = ["unknown"] * len(images)
         request = Request(id, places, tuple(views))
-        with self._pictures.showing([Shown(request, images)]):
+        with self._turn, self._pictures.showing([Shown(request, images)]):
             study = self._pictures.study(request)
             batch, [report] = self._generate([study])
             written = replace(self._judged(study, report), images=())
@@ -139,7 +142,7 @@ class Predictor:
     def _write(self, shown: Sequence[Shown]) -> list[Written]:
         found: dict[str, Written] = {}
         studies: list[Study] = []
-        with self._pictures.showing(shown):
+        with self._turn, self._pictures.showing(shown):
             for each in shown:
                 if each.error is not None:
                     found[each.request.id] = Written.failed(each.request.id, each.error)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from rrgcore.ablation.table import Table
 from rrgcore.ablation.tabulate import make_table
 from rrgcore.ablation.trials import Trial, list_trials, plan_rows
 from rrgcore.build import make_metrics
-from rrgcore.errors import UserError
+from rrgcore.errors import RunError, UserError
 from rrgcore.folder import RunFolder
 from rrgcore.plan import Plan
 from rrgcore.plugins import Discovered
@@ -260,6 +261,23 @@ def test_one_seed_has_its_interval_over_studies(table: Table) -> None:
     assert figure.deviation is None
     assert figure.interval is not None
     assert figure.interval.low < figure.value < figure.interval.high
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("not JSON", "line 1"), ("[1]", "line 1: is no JSON object"), ("{}", "line 1: says no `")],
+)
+@pytest.mark.parametrize("name", ["runs.jsonl", "full/seed-0/timing.jsonl"])
+def test_a_damaged_line_is_told_with_its_file(
+    ablated: Path, recipe: Path, rows: list[Row], plans: dict[str, Plan], plugins: Discovered,
+    tmp_path: Path, name: str, line: str, said: str,
+) -> None:  # fmt: skip
+    out = shutil.copytree(ablated, tmp_path / "copy")
+    (out / name).write_text(f"{line}\n")
+    trials = list_trials(str(recipe), rows, plans, (0, 1), out, plugins.registry)
+    with pytest.raises(RunError) as error:
+        read_results(trials, out)
+    assert f"{out / name}, {said}" in str(error.value)
 
 
 def test_what_is_not_finished_is_said(table: Table) -> None:

@@ -1,5 +1,6 @@
 """An export: one folder from which another machine predicts, and nothing of this one goes along."""
 
+import gzip
 import json
 import shutil
 import zipfile
@@ -18,16 +19,19 @@ from safetensors.torch import save_file
 
 from rrgcore import load_run
 from rrgcore.card import CARD
+from rrgcore.check import check_recipe
 from rrgcore.checkpoint import left_out_of
 from rrgcore.errors import RunError
 from rrgcore.folder import RunFolder
 from rrgcore.manifest import Manifest
+from rrgcore.plugins import Discovered
 from rrgcore.portable import Portable, hidden_ids, is_absolute
 from rrgcore.provenance import Provenance
 from rrgcore.recipe import dump_recipe, load_recipe
 from rrgcore.run import Run
 from rrgcore.run_export import EXPORT, needs
 from rrgcore.study import Study
+from rrgcore.withheld import refuse_training_data
 
 Rrg = Callable[..., Any]
 
@@ -117,7 +121,8 @@ def test_hidden_ids_are_hidden_once() -> None:
 def test_no_path_of_this_machine_is_in_it(copy: Path, tmp_path: Path) -> None:
     secret = tmp_path / "home" / "alice"
     record = json.loads((copy / "run.json").read_text())
-    record["overrides"] = [f"data.root={secret}/data", f"model.decoder={{weights: {secret}/w}}"]
+    spaced = tmp_path / "PACS Export of alice" / "data"
+    record["overrides"] = [f"data.root={spaced}", f"model.decoder={{weights: {secret}/w}}"]
     record["plugins"]["mine"] = f"{secret}/mine.py file"
     (copy / "run.json").write_text(json.dumps(record))
     values = load_recipe(copy / "recipe.yaml").values
@@ -186,6 +191,52 @@ def test_training_studies_that_the_model_reads_go_along_only_when_that_is_said(
     assert "artefacts/nearest_report/index.json" in exported.files
 
 
+FILES: dict[str, Callable[[list[str]], str]] = {
+    "index.json": lambda ids: json.dumps([{"id": id, "text": "clear ."} for id in ids]),
+    "rows.jsonl": lambda ids: "\n".join(json.dumps({"id": id}) for id in ids),
+    "given.csv": lambda ids: "id,label\n" + "\n".join(f'"{id}",1' for id in ids),
+    "given.csv.gz": lambda ids: "\n".join(f'"{id}",1' for id in ids),
+}
+IDS = ("s{}", "Smith, John {}", "hospital A/{}.dcm", "acc:{}")
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "id"),
+    [
+        *((name, write, id) for name, write in FILES.items() for id in IDS),
+        # as in MIMIC-CXR's tables
+        ("words.txt", lambda ids: "\n".join(id.removeprefix("s") for id in ids), "s{}"),
+    ],
+)
+def test_studies_are_found_in_files_of_whatever_kind(
+    copy: Path, tmp_path: Path, name: str, write: Callable[[list[str]], str], id: str
+) -> None:
+    ids = [id.format(50_000_000 + number) for number in range(1_000)]
+    run = RunFolder(copy)
+    run.write_training(Provenance(tuple(sorted(ids)), run.training.hash))
+    (copy / "artefacts" / "mine").mkdir()
+    data = write(ids[:100]).encode()  # a tenth of them
+    (copy / "artefacts" / "mine" / name).write_bytes(
+        gzip.compress(data) if name.endswith(".gz") else data
+    )
+    resealed(copy)
+    with pytest.raises(RunError, match="training studies are held one by one") as error:
+        load_run(copy).export(tmp_path / "model")
+    assert name in str(error.value)
+
+
+def test_a_component_that_keeps_studies_says_so_itself(
+    copy: Path, tmp_path: Path, plugins: Discovered
+) -> None:
+    values = load_recipe(copy / "recipe.yaml").values
+    table = {"name": "label_table", "path": "labels.csv"}
+    values["data"]["annotations"] = {"labels": table}
+    (copy / "recipe.yaml").write_text(dump_recipe(values))
+    plan = check_recipe(load_recipe(copy / "recipe.yaml"), plugins.registry)
+    with pytest.raises(RunError, match=r"data.annotations.labels \(label_table\)"):
+        refuse_training_data(RunFolder(copy), plan, copy)
+
+
 def test_what_annotators_said_of_studies_stays_behind(copy: Path, tmp_path: Path) -> None:
     (copy / "artefacts" / "labels").mkdir()
     (copy / "artefacts" / "labels" / "train.jsonl").write_text('{"id": "secret"}\n')
@@ -250,6 +301,16 @@ def test_absolute_paths_become_their_last_name(path: str) -> None:
 )
 def test_what_is_no_absolute_path_stays_as_it_is(name: str) -> None:
     assert Portable().path(name) == name
+
+
+def test_a_path_with_a_space_in_it_is_found_whole() -> None:
+    portable = Portable()
+    assert portable.text("data.root=/mnt/PACS Export/Smith John") == "data.root=./Smith John"
+    assert portable.text("image /mnt/PACS Export/Smith John/p 1.png: there is no such file") == (
+        "image ./p 1.png: there is no such file"
+    )
+    assert portable.text('{"root": "/mnt/PACS Export/Smith John"}') == '{"root": "./Smith John"}'
+    assert portable.text("in /mnt/PACS Export/Smith Johnson") == "in ./PACS Export/Smith Johnson"
 
 
 def test_two_paths_of_one_name_stay_two() -> None:

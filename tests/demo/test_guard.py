@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rrgcore.demo.guard import ASKED, BUSY, READING, Guard
+from rrgcore.demo.guard import ASKED, BUSY, READING, ROOM, Guard
 
 JSON = {"content-type": "application/json", "content-length": "2"}
 
@@ -154,6 +154,20 @@ def test_bodies_that_do_not_come_keep_nobody_from_the_page():
         assert inner.asked == [ASKED]
 
     asyncio.run(stalled())
+
+
+def test_bodies_have_so_much_room_together():
+    async def heavy() -> None:
+        inner = Inner()
+        guard = Guard(inner, largest_body=ROOM, most_waiting=2, local=True, slowest=0.05)
+        large = {**JSON, "content-length": str(ROOM)}
+        slow = [asyncio.create_task(ask(guard, "POST", ASKED, large, whole=False)) for _ in "abc"]
+        await asyncio.sleep(0.01)
+        assert json.loads((await ask(guard, "POST", ASKED, JSON))[2]) == {"error": BUSY}
+        assert [status for status, _, _ in await asyncio.gather(*slow)] == [408] * 3
+        assert (await ask(guard, "POST", ASKED, large))[2] == b"well"
+
+    asyncio.run(heavy())
 
 
 @pytest.mark.parametrize(

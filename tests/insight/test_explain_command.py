@@ -1,10 +1,11 @@
 """`rrg explain` and `rrg compare --figure`, as typed."""
 
 import json
+import shutil
 
 import pytest
 
-STUDY = "phantom-test-00002"
+STUDY, OTHER = "phantom-test-00002", "phantom-test-00001"
 
 
 def test_a_list_says_what_can_be_drawn_and_why_the_rest_cannot(rrg, finished):
@@ -30,6 +31,29 @@ def test_another_split_and_json(rrg, finished, tmp_path):
     found = json.loads(rrg("explain", finished.path, *options).out)
     assert all(picture["file"].startswith("reports-phantom-val") for picture in found["pictures"])
     assert "phrases" in found["chosen"]
+
+
+def test_numbers_of_another_run_and_pictures_that_are_gone_do_not_stay(rrg, finished, tmp_path):
+    def explain(run, study):
+        assert (
+            rrg("explain", run, study, "--figure", "reports", "--out", tmp_path / "out").code == 0
+        )
+        found = json.loads((tmp_path / "out" / "explain.json").read_text())
+        return found, [picture["file"] for picture in found["pictures"]]
+
+    _, first = explain(finished.path, STUDY)
+    found, both = explain(finished.path, OTHER)
+    assert sorted(both) == sorted([*first, f"reports-{OTHER}.png"])
+    assert found["recipe"] == finished.folder.record["recipe"]
+    (tmp_path / "out" / first[0]).unlink()
+    assert explain(finished.path, OTHER)[1] == [f"reports-{OTHER}.png"]
+
+    # a row of an ablation beside another one: a folder of the same name, other weights
+    shutil.copytree(finished.path, tmp_path / finished.path.name)
+    record = json.loads((tmp_path / finished.path.name / "run.json").read_text())
+    record["variants"] = ["other"]
+    (tmp_path / finished.path.name / "run.json").write_text(json.dumps(record))
+    assert explain(tmp_path / finished.path.name, STUDY)[1] == first
 
 
 @pytest.mark.parametrize(

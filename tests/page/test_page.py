@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rrgcore import load_run
-from rrgcore.errors import RunError
+from rrgcore.errors import DataError, RunError
 from rrgcore.interfaces import Lacks
 from rrgcore.page import maps
 from rrgcore.plugins import Discovered
@@ -123,6 +123,18 @@ def test_paths_of_this_machine_are_not_in_the_page(run: Run) -> None:
     assert "/home/me" not in text
     assert "data.root=./films" in text
     assert "# of ./readme.txt" in text
+
+
+def test_an_image_that_is_gone_is_told_of_without_its_path(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> Any:
+        raise DataError("image /mnt/ward 7/Smith/p1.png: there is no such file")
+
+    monkeypatch.setattr("rrgcore.data.ImageCache.__getitem__", gone)
+    text = text_of(run, attention=False)
+    assert "p1.png: there is no such file" in text
+    assert "/mnt/" not in text
 
 
 def test_without_images_the_reports_are_still_compared(run: Run) -> None:

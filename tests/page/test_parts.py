@@ -124,6 +124,14 @@ def test_a_page_that_would_be_too_large_keeps_its_worst_and_best_studies() -> No
     assert "4 of 10 studies are shown: 10 would have made the page larger" in smaller.how
 
 
+def test_a_page_keeps_within_its_size_whichever_studies_are_heavy() -> None:
+    # the best and the worst are kept, and here they are the heavy ones
+    sizes = [130_000 if abs(n - 14.5) > 7 else 10_000 for n in range(30)]
+    cards = [card(n, n / 30, size) for n, size in enumerate(sizes)]
+    smaller = within(Browser(cards, 30, "", [BY]), 1_500_000)
+    assert 0 < sum(each.weight for each in smaller.cards) <= 1_500_000
+
+
 def test_a_study_without_a_reference_is_shown_and_has_no_scores(plugins: Discovered) -> None:
     lines = [Line("a", "clear lungs .", "clear lungs .", -0.1), Line("b", "", "clear .", None)]
     found = browse(lines, plugins.registry, most=5)

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import exp
 from pathlib import Path
@@ -110,6 +111,20 @@ def test_an_image_in_memory_is_reported_as_its_file(run: Run, images: Path) -> N
         assert (found.report, found.words) == (of_file.report, of_file.words)
     with pytest.raises(DataError, match="image upload: is not an image"):
         predictor.predict_image(b"nothing", id="upload")
+
+
+def test_threads_that_share_a_predictor_get_the_reports_of_their_own_images(
+    run: Run, images: Path
+) -> None:
+    predictor = run.predictor()
+    files = [(images / f"{number}.png").read_bytes() for number in (1, 2)]
+    alone = [predictor.predict_image(file) for file in files]
+    assert alone[0].words != alone[1].words
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(predictor.predict_image, files * 4))
+
+    assert together == alone * 4
 
 
 @pytest.mark.parametrize(

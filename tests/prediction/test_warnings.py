@@ -102,6 +102,8 @@ AGREES = [
     "Right pneumothorax. No tension pneumothorax.",
     "Nodule in the left upper lobe. No other nodules.",
     "Left apical pneumothorax has resolved. No pneumothorax.",
+    "Right pneumothorax. The pneumothorax on the left has resolved.",
+    "Large right effusion. The effusion on the left is no longer seen.",
     "Possible left effusion. No effusion on the lateral.",
     "Left PICC with tip in the right atrium.",
     "Small left effusion with shift of the mediastinum to the right.",
