@@ -2,17 +2,14 @@
 
 import json
 import os
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from rrgcore.ablation.average import DEFINITIONS
 from rrgcore.ablation.pool import Outcome, Task, duration, environment_of, run_all
 from rrgcore.cli.ablation_lines import RunLines, ending, last_lines
 from rrgcore.cli.options import (
@@ -22,23 +19,13 @@ from rrgcore.cli.options import (
     PluginFiles,
     find_plugins,
 )
-from rrgcore.errors import RunError, UserError, did_you_mean
+from rrgcore.errors import RunError, UserError
 from rrgcore.figure_file import check_figure_file
 
 if TYPE_CHECKING:  # --help imports none of it
-    from rrgcore.ablation.rows import Row
-    from rrgcore.ablation.table import Table
     from rrgcore.ablation.trials import Trial
-    from rrgcore.plan import Plan
 
-Format = Literal["markdown", "latex", "csv", "json"]
-FILES: Mapping[Format, str] = {
-    "markdown": "table.md",
-    "latex": "table.tex",
-    "csv": "table.csv",
-    "json": "table.json",
-}
-DELTAS = (*DEFINITIONS, "none")
+FORMS = ("markdown", "latex", "csv", "json")
 LAST_WORDS = 12
 """Lines of a failed run's log that are shown."""
 
@@ -104,122 +91,50 @@ def ablate(
 
     The same command goes on where it was stopped: what is finished is kept.
     """
-    printed = cast(Format, "json" if as_json else form)
-    _check_one_of(printed, tuple(FILES), "--format")
+    from rrgcore.cli.ablation_order import check_one_of, read_order
+
+    check_one_of(form, FORMS, "--format")
     check_figure_file(figure)
     found = find_plugins(plugin, no_plugin)
-    from rrgcore.ablation.rows import (
-        WHOLE,
-        named_rows,
-        parse_rows,
-        parse_seeds,
-        parse_variants,
-    )
-    from rrgcore.ablation.tables import find_table, read_table
-    from rrgcore.recipe import load_recipe
-
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("rrg ablate starts processes of its own; run it without accelerate launch")
-    title, named = None, dict[str, str]()
-    if (path := find_table(recipe)) is not None:
-        told = read_table(path)
-        recipe, named, title = told.ablate, told.rows, path.stem
-        base, reference = base or told.base, reference or told.reference
-        seeds, delta = seeds or told.seeds, delta or told.delta
-        metrics = metrics or told.metrics
-    elif not variants:
-        _check_there(recipe)
-        raise UserError(
-            "--variants is needed: the rows of the table, such as full,a,b+c; or name a table that "
-            "has them, as listed by: rrg list ablations"
-        )
-    # before torch is imported: a mistake in the recipe's own text should not take seconds to show
-    read = load_recipe(recipe, overrides=overrides or ())
-    below = parse_variants(base or WHOLE[0], read.available)
-    if variants:
-        rows = parse_rows(variants, read.available)
-    else:
-        rows = named_rows(named, read.available, said_by=str(path))
-    if seeds is not None and any(o.partition("=")[0].strip() == "seed" for o in read.overrides):
-        raise UserError("--seeds and seed=… say the same; keep one of the two")
-    numbers = parse_seeds(seeds, read.values.get("seed", 0))
-    first = _reference(reference, rows)
-    whose = _delta(delta, read.name)
+    order = read_order(
+        recipe,
+        overrides=overrides or (),
+        variants=variants or (),
+        base=base,
+        seeds=seeds,
+        reference=reference,
+        delta=delta,
+        metrics=metrics,
+    )
     from rrgcore.ablation.trials import list_trials, plan_rows
+    from rrgcore.cli.ablation_table import cautions_of, tabulate, write_table
 
-    plans = plan_rows(recipe, rows, found.registry, base=below, overrides=overrides or ())
-    if asked := _names(metrics):
+    rows, registry = order.rows, found.registry
+    plans = plan_rows(order.recipe, rows, registry, base=order.base, overrides=order.overrides)
+    if order.metrics:
         from rrgcore.ablation.columns import check_columns
 
-        check_columns(asked, plans.values())
-    out = out or Path("runs", "ablations", "-".join((title or read.name, *below)))
-    trials = list_trials(recipe, rows, plans, numbers, out, found.registry)
+        check_columns(order.metrics, plans.values())
+    out = out or Path("runs", "ablations", "-".join((order.title, *order.base)))
+    trials = list_trials(order.recipe, rows, plans, order.seeds, out, registry)
     if dry_run:
         _list(trials, out, as_json)
         return
     options = [word for path in plugin or () for word in ("--plugin", str(path))]
     options += [word for name in no_plugin or () for word in ("--no-plugin", name)]
     trials, failed = _run(trials, out, jobs, options)
-    table = _table(trials, plans, first.label, whose, metrics, below, differences, out)
+    table = tabulate(order, trials, plans, out, differences=differences)
     if table is not None:
-        forms = _write(table, out)
+        forms = write_table(table, out)
         if figure is not None:
             from rrgcore.ablation.drawing import draw_table
 
-            draw_table(table, figure, caution=" ".join(_cautions(plans)))
-        typer.echo(forms[printed].rstrip("\n"))
+            draw_table(table, figure, caution=" ".join(cautions_of(plans)))
+        typer.echo(forms["json" if as_json else form].rstrip("\n"))
     if failed:
         raise typer.Exit(1)
-
-
-# ---- what was said --------------------------------------------------------------------------
-
-
-def _check_there(name: str) -> None:
-    """Raise UserError for what is neither a recipe nor a table, with the nearest of both."""
-    from rrgcore.installed import list_ablations
-    from rrgcore.recipe import find_recipe
-
-    tables = [key.rpartition("/")[2] for key in list_ablations()]
-    try:
-        find_recipe(name)
-    except UserError as error:
-        near = did_you_mean(name, tables)
-        raise UserError(f"{error}\nTables: {', '.join(tables)}.{near}") from error
-
-
-def _check_one_of(given: str, known: Sequence[str], option: str) -> None:
-    if given not in known:
-        raise UserError(
-            f"{option} {given}: expected {', '.join(known[:-1])} or {known[-1]}."
-            f"{did_you_mean(given, known)}"
-        )
-
-
-def _reference(name: str | None, rows: "Sequence[Row]") -> "Row":
-    labels = [row.label for row in rows]
-    if name is None:
-        return rows[0]
-    if name not in labels:
-        raise UserError(
-            f"--reference {name} is no row.{did_you_mean(name, labels)} Rows: {', '.join(labels)}"
-        )
-    return rows[labels.index(name)]
-
-
-def _delta(given: str | None, recipe: str) -> str | None:
-    """Return whose average: CmEAA's of its own recipes, else KIA's, which is over all metrics."""
-    if given is None:
-        return "cmeaa" if recipe.startswith("cmeaa") else "kia"
-    _check_one_of(given, DELTAS, "--delta")
-    return None if given == "none" else given
-
-
-def _names(given: Sequence[str] | None) -> list[str] | None:
-    """Split names at commas, those in brackets left alone: F1 (14, micro, uncertain positive)."""
-    if not given:
-        return None
-    return [n.strip() for text in given for n in re.split(r",(?![^()]*\))", text) if n.strip()]
 
 
 # ---- running --------------------------------------------------------------------------------
@@ -301,69 +216,3 @@ def _devices() -> list[str]:
     if named is not None:
         return [name for name in named.split(",") if name]
     return [str(number) for number in range(torch.cuda.device_count())]
-
-
-# ---- the table ------------------------------------------------------------------------------
-
-
-def _table(
-    trials: "Sequence[Trial]",
-    plans: "Mapping[str, Plan]",
-    reference: str,
-    delta: str | None,
-    metrics: Sequence[str] | None,
-    base: Sequence[str],
-    differences: bool,
-    out: Path,
-) -> "Table | None":
-    """Make the table of what is finished; none where nothing is."""
-    from rrgcore.ablation.results import most_jobs, read_results, same_reports
-    from rrgcore.ablation.tabulate import make_table
-    from rrgcore.cli.scoring_options import teller
-    from rrgcore.scoring.identical import told
-
-    results = read_results(trials, out)
-    if not any(each.runs for each in results):
-        typer.echo("no run is finished, and there is no table", err=True)
-        return None
-    notes = _cautions(plans)
-    notes += [told(group) for group in same_reports(results)]
-    if (jobs := most_jobs(out)) > 1:
-        notes.append(f"wall times are of runs that shared the machine, up to {jobs} at a time")
-    return make_table(
-        results,
-        plans[reference],
-        reference=reference,
-        delta=delta,
-        metrics=_names(metrics),
-        base=base,
-        test=differences,
-        notes=notes,
-        tell=teller(Console(stderr=True)),
-    )
-
-
-def _cautions(plans: "Mapping[str, Plan]") -> list[str]:
-    """List what must be said beside the scores; of some rows only, with their names."""
-    found = dict.fromkeys(text for plan in plans.values() for text in plan.cautions)
-    said = []
-    for text in found:
-        rows = [label for label, plan in plans.items() if text in plan.cautions]
-        said.append(text if len(rows) == len(plans) else f"{', '.join(rows)}: {text}")
-    return said
-
-
-def _write(table: "Table", out: Path) -> dict[Format, str]:
-    """Write the table in every form, and return them."""
-    from rrgcore.ablation.formats import to_csv, to_json, to_latex, to_markdown
-    from rrgcore.files import write_text
-
-    forms: dict[Format, str] = {
-        "markdown": to_markdown(table),
-        "latex": to_latex(table),
-        "csv": to_csv(table),
-        "json": json.dumps(to_json(table), indent=1, ensure_ascii=False) + "\n",
-    }
-    for name, text in forms.items():
-        write_text(out / FILES[name], text)
-    return forms

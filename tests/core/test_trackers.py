@@ -17,7 +17,9 @@ from rrgcore.folder import METRICS, SCORES, RunFolder
 from rrgcore.plugins import Discovered
 from rrgcore.running import Runner
 from rrgcore.tracker_names import check_trackers
-from rrgcore.trackers import Curves, Sent, Tracked, flat
+from rrgcore.trackers import Tracked
+from rrgcore.trackers.curves import Curves, flat
+from rrgcore.trackers.sent import Sent
 from rrgcore.watch import Watcher
 
 from .wandb_file import read_offline
