@@ -192,6 +192,9 @@ def _probe(
         seen.update(trained)
         if not new:
             continue
+        if folder.exported:
+            watcher.note(f"{', '.join(new)} not probed: an export has not the stage's checkpoint")
+            continue
         load_checkpoint(folder.checkpoint(stage, "best"), model)
         matchers = [name for name in trained if isinstance(trained[name], Matches)]
         embedded = any(isinstance(trained[name], Embeds) for name in new)

@@ -34,6 +34,8 @@ from rrgcore.versions import commit_of_checkout, package_versions
 State = Literal["running", "finished", "stopped"]
 RECIPE, RUN, METRICS, TIMING = RUN_RECIPE, "run.json", "metrics.jsonl", "timing.jsonl"
 SCORES, PREDICTIONS = "scores.json", "predictions.jsonl"
+EXPORT = "export.json"
+"""In what `rrg export` wrote of a run."""
 CHECKPOINTS, TOKENIZERS = "checkpoints", "tokenizers"
 ARTEFACTS, TRAINING, GIVEN = "artefacts", "training.json", "given"
 INDIFFERENT = {"data": ("workers", "cache"), "evaluation": ("batch_size",)}
@@ -86,7 +88,10 @@ class RunFolder:
         folder = cls(Path(path))
         if not folder.path.is_dir():
             there = "is a file" if folder.path.exists() else "does not exist"
-            raise RunError(f"{path} {there}; expected a run folder, such as runs/<recipe>/<when>")
+            unpack = ". Unpack the archive first" if folder.path.suffix == ".zip" else ""
+            raise RunError(
+                f"{path} {there}; expected a run folder, such as runs/<recipe>/<when>{unpack}"
+            )
         if not (folder.path / RUN).is_file():
             raise RunError(
                 f"{path} is not a run folder: it has no {RUN}. Runs are under runs/<recipe>/<when>"
@@ -240,6 +245,11 @@ class RunFolder:
     def log_timing(self, entry: Mapping[str, Any]) -> None:
         """Add a line to timing.jsonl: what differs from machine to machine."""
         self._append(TIMING, entry)
+
+    @property
+    def exported(self) -> bool:
+        """Whether it is an export: the best checkpoint, and no report."""
+        return (self.path / EXPORT).is_file()
 
     @property
     def trained(self) -> bool:

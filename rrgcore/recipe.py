@@ -285,6 +285,9 @@ def _read(path: Path, source: str) -> tuple[Node | None, list[Problem]]:
         found = "a list" if isinstance(node.value, list) else shown(plain(node))
         text = f"expected a mapping with keys such as model, objectives, stages; got {found}"
         return None, [*problems, Problem("", text, node.origin.line, source)]
+    if node is not None and "ablate" in node.mapping:
+        text = f"is no recipe but a table of an ablation's rows: rrg ablate {source}"
+        return None, [Problem("", text, node.origin.line, source)]
     return node, problems + (list(check_grammar(node)) if node is not None else [])
 
 

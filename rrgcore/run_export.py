@@ -30,6 +30,7 @@ from rrgcore.files import read_json, write_json, write_text, written_whole
 from rrgcore.folder import (
     ARTEFACTS,
     CHECKPOINTS,
+    EXPORT,
     RECIPE,
     RUN,
     SCORES,
@@ -43,7 +44,6 @@ from rrgcore.recipe import dump_recipe, load_recipe
 from rrgcore.stage_state import BEST, read_state
 from rrgcore.withheld import refuse_paths, refuse_training_data
 
-EXPORT: Final = "export.json"
 FIGURES: Final = (
     "split", "studies", "references", "cautions", "protocols", "headline", "fingerprint",
     "intervals", "missing", "baselines", "details", "shuffled images", "probes", "judged",

@@ -29,6 +29,9 @@ NEEDED: Final = ("id", "report", "image")
 SEVERAL: Final = ("report", "image", "view")
 """What several columns may make together."""
 
+VIEWS_AS_COLUMNS: Final = ("frontal", "lateral", "pa", "ap")
+"""Columns of images that are called after their view."""
+
 _SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
@@ -95,6 +98,8 @@ def find_columns(
             plain = {plain_name(column): column for column in reversed(table.columns)}
             usual = [plain[plain_name(name)] for name in names if plain_name(name) in plain]
             found[meaning] = usual[:1]
+            if meaning == "image" and not usual:
+                found[meaning] = _several_images(table.columns)
         else:
             said = wanted[meaning]
             found[meaning] = said if isinstance(said, list) else [] if said is None else [said]
@@ -117,6 +122,19 @@ def table_suffix(path: Path) -> str | None:
     """Return what a table's name ends in, but for .gz; None where it is no table's name."""
     name = path.with_suffix("") if path.suffix == ".gz" else path
     return name.suffix.lower() if name.suffix.lower() in _SUFFIXES else None
+
+
+def _several_images(columns: Sequence[str]) -> list[str]:
+    """Find several columns of images: image_1, image_2; or frontal, lateral."""
+    usual = {plain_name(name) for name in NAMES["image"]}
+    numbered = [name for name in columns if plain_name(name).rstrip("0123456789") in usual]
+    return numbered or [name for name in columns if view_of_column(name)]
+
+
+def view_of_column(name: str) -> str | None:
+    """Return the view that a column of images is called after, if it is."""
+    plain = plain_name(name)
+    return plain if plain in VIEWS_AS_COLUMNS else None
 
 
 def is_json(path: Path) -> bool:

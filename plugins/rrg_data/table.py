@@ -21,7 +21,7 @@ from rrgcore.images import read_image
 from rrgcore.provenance import Provenance
 from rrgcore.study import ImageRef, Study
 from rrgcore.supply import AnnotationFile, DataChecks, Dataset, HasAnnotationFiles, KeepsRawReports
-from rrgcore.tables import Record, Table, find_columns, read_table
+from rrgcore.tables import Record, Table, find_columns, read_table, view_of_column
 
 A = TypeVar("A")
 
@@ -40,8 +40,9 @@ class TableDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
     `columns` says which column is what: `id`, `report` and `image`, and if known `split`, `view`
     and `subject` (the patient). Those that it does not name are looked for by their usual names;
     null says that there is none. Several columns may make the report (findings and impression,
-    joined by a space), or hold an image each, empty where a study has fewer; with `separator` one
-    cell holds several images, and views. In JSONL a cell may be a list.
+    joined by a space), or hold an image each, empty where a study has fewer: image_1 and image_2,
+    or frontal, lateral, pa and ap, which say the view. With `separator` one cell holds several
+    images, and views. In JSONL a cell may be a list.
 
     Images are below `images`, a folder in `root`; unless it is said, that is `images` where it is
     there and else `root` itself. Where there is no column of splits, patients, or without a column
@@ -174,6 +175,8 @@ class TableDataset(Dataset, DataChecks, HasAnnotationFiles, KeepsRawReports):
         """Return where the images are, and what is said of their views, if anything."""
         paths = self._list(record, "image", self._separator, keep_empty=True)
         views = self._list(record, "view", self._separator, keep_empty=True)
+        if not self._columns["view"] and self._separator is None:
+            views = [view_of_column(column) or "" for column in self._columns["image"]]
         if len(views) == len(paths):
             views = [view for path, view in zip(paths, views, strict=True) if path]
         found = [self._below(path) for path in paths if path]

@@ -135,7 +135,7 @@ def why_no_masked_words(run: OpenRun) -> str | None:
     """Say that nothing was trained to name masked words."""
     if word_objectives(run):
         return None
-    return "no objective that names masked words (Reconstructs, with a text masking) was trained"
+    return run.without("objective that names masked words (Reconstructs, with a text masking)")
 
 
 def why_reads_not(run: OpenRun) -> str | None:

@@ -46,9 +46,8 @@ class Reconstruction(Figure):
         """Say that no patches are masked."""
         if patch_objectives(run):
             return None
-        return (
-            "no objective that paints masked patches (Reconstructs, with an image masking) was "
-            "trained"
+        return run.without(
+            "objective that paints masked patches (Reconstructs, with an image masking)"
         )
 
     def draw(self, run: OpenRun) -> Iterator[Drawn]:

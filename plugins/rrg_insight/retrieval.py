@@ -94,7 +94,7 @@ def why_no_matches(run: OpenRun) -> str | None:
     """Say that nothing scores pairs."""
     if run.objectives(Matches):
         return None
-    return "no objective that scores image-report pairs (Matches) was trained"
+    return run.without("objective that scores image-report pairs (Matches)")
 
 
 def match_reports(run: OpenRun, name: str, id: str, candidates: Sequence[str]) -> dict[str, float]:

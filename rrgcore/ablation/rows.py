@@ -22,6 +22,11 @@ class Row:
     """Its own, which stand on top of those that all rows have."""
 
     @property
+    def said(self) -> str:
+        """Its variants as they are written."""
+        return "+".join(self.variants) or WHOLE[0]
+
+    @property
     def folder(self) -> str:
         """The folder of its runs: the label as a file system takes it."""
         return re.sub(r"[^\w.+-]+", "_", self.label).strip("_.")
@@ -33,7 +38,7 @@ def parse_rows(texts: Sequence[str], available: Collection[str] = ()) -> list[Ro
     A variant of the recipe's that is called `full` is that variant. Raises UserError.
     """
     rows = [_row(text.strip(), available) for given in texts for text in given.split(",")]
-    _check_labels(rows, "--variants")
+    _check_labels(rows, "--variants", "other={row}")
     return rows
 
 
@@ -42,7 +47,7 @@ def named_rows(
 ) -> list[Row]:
     """Read the rows of a table: label to variants, `b+c`, or `full`. Raises UserError."""
     rows = [Row(label.strip(), parse_variants(text, available)) for label, text in texts.items()]
-    _check_labels(rows, said_by)
+    _check_labels(rows, said_by, "`other: {row}`")
     return rows
 
 
@@ -75,15 +80,15 @@ def parse_seeds(text: str | None, own: int) -> tuple[int, ...]:
     return seeds
 
 
-def _check_labels(rows: Sequence[Row], said_by: str) -> None:
+def _check_labels(rows: Sequence[Row], said_by: str, as_said: str) -> None:
     for number, row in enumerate(rows):
         if not row.folder:
             raise UserError(f"{said_by}: the row '{row.label}' has no letter to name a folder by")
         for other in rows[:number]:
             if other.folder.casefold() == row.folder.casefold():
                 raise UserError(
-                    f"{said_by}: two rows are called '{row.label}'. Give one another label: "
-                    f"other={'+'.join(row.variants) or WHOLE[0]}"
+                    f"{said_by}: the rows '{other.label}' and '{row.label}' would have one folder, "
+                    f"{row.folder}. Give one another label: {as_said.format(row=row.said)}"
                 )
 
 

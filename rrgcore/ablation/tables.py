@@ -10,7 +10,9 @@ from rrgcore.installed import ABLATIONS, list_ablations
 from rrgcore.yaml_loader import Node, plain, read_yaml, shown
 
 KEY = "ablate"
+ROWS = "rows"
 """What tells such a file from a recipe."""
+SUCH_AS = "expected label: variants, such as `KIA: full` or `both: without_mim+without_mlm`"
 
 
 def _number_as_text(value: Any) -> Any:
@@ -44,7 +46,7 @@ def find_table(name: str) -> Path | None:
     key = name.removesuffix(".yaml")
     if path.is_file():
         node, _ = read_yaml(_text(path), file=name)
-        return path if node is not None and KEY in node.mapping else None
+        return path if node is not None and node.mapping.keys() & {KEY, ROWS} else None
     return known.get(key) or known.get(f"{ABLATIONS}{key}")
 
 
@@ -75,12 +77,16 @@ def _problem(error: Any, node: Node, path: Path) -> Problem:
     where, here = [str(word) for word in error["loc"]], node
     for word in where:
         here = here.mapping.get(word, here)
+    found = shown(plain(here))
+    if where[0] == ROWS:
+        text = "is needed: " if error["type"] == "missing" else f"is {found}: "
+        return Problem(".".join(where), f"{text}{SUCH_AS}", here.origin.line, str(path))
     text = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         known = list(AblationTable.model_fields)
         text = f"is no key of a table.{did_you_mean(where[-1], known)} Keys: {', '.join(known)}"
     elif error["type"] == "missing":
-        text = "is needed: the recipe" if where[-1] == KEY else "is needed: label: variants"
+        text = "is needed: the recipe that the rows are variants of, such as kia_graph"
     elif error["type"] != "literal_error":
-        text = f"{text}, got {shown(plain(here))}"
+        text = f"{text}, got {found}"
     return Problem(".".join(where), text, here.origin.line, str(path))

@@ -61,6 +61,21 @@ def recipes(ctx: Any, incomplete: str) -> Found:
     return _begin(incomplete, [*names, *_files(incomplete, ".yaml", "a recipe file")])
 
 
+def recipes_and_tables(ctx: Any, incomplete: str) -> Found:
+    """Complete recipes, and tables of their variants."""
+    from rrgcore.installed import list_ablations
+
+    names = [(key.rpartition("/")[2], "a table of rrg's own") for key in list_ablations()]
+    return recipes(ctx, incomplete) + _begin(incomplete, names)
+
+
+def rows(ctx: Any, incomplete: str) -> Found:
+    """Complete a list of variants: what stands behind the last comma or plus."""
+    before = incomplete[: max(incomplete.rfind(","), incomplete.rfind("+")) + 1]
+    found = variants(ctx, incomplete[len(before) :])
+    return [(f"{before}{name}", what) for name, what in found]
+
+
 def variants(ctx: Any, incomplete: str) -> Found:
     """Complete variants of the recipe on the line."""
     from rrgcore.recipe import load_recipe
@@ -170,6 +185,11 @@ def datasets_and_recipes(ctx: Any, incomplete: str) -> Found:
     return datasets(ctx, incomplete) + recipes(ctx, incomplete)
 
 
+def figures(ctx: Any, incomplete: str) -> Found:
+    """Complete figures."""
+    return _begin(incomplete, _components(ctx, "figure"))
+
+
 def sources(ctx: Any, incomplete: str) -> Found:
     """Complete sources."""
     return _begin(incomplete, _components(ctx, "source"))
@@ -188,6 +208,7 @@ def trackers(ctx: Any, incomplete: str) -> Found:
 ARGUMENTS: Final[Mapping[str, Callable[..., Found]]] = {
     "RECIPE": recipes,
     "[RECIPE]": recipes,
+    "RECIPE|TABLE": recipes_and_tables,
     "RECIPE|ADDRESS=VALUE": recipes_and_addresses,
     "ADDRESS=VALUE": addresses,
     "RUN": runs,
@@ -203,10 +224,11 @@ ARGUMENTS: Final[Mapping[str, Callable[..., Found]]] = {
 """By metavar, or by name where there is none."""
 OPTIONS: Final[Mapping[str, Callable[..., Found]]] = {
     "--variant": variants,
-    "--variants": variants,
-    "--base": variants,
+    "--variants": rows,
+    "--base": rows,
     "--no-plugin": plugins,
     "--protocol": metrics,
+    "FIGURE": figures,
     "METRIC.OPTION=VALUE": metric_options,
     "ANNOTATOR.OPTION=VALUE": annotator_options,
     "--labeler": labelers,

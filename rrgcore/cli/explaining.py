@@ -25,7 +25,7 @@ def explain(
     ] = None,
     figure: Annotated[
         list[str] | None,
-        typer.Option("--figure", metavar="NAME", help="A figure, as in: rrg list figures."),
+        typer.Option("--figure", metavar="FIGURE", help="A figure, as in: rrg list figures."),
     ] = None,
     split: Role = "test",
     out: Annotated[
@@ -100,3 +100,4 @@ def _tell(explained: "Explained", cautions: list[str]) -> None:
         typer.echo(caution)
     count = len(explained.pictures)
     typer.echo(f"{count} picture{'s' * (count != 1)} and {NUMBERS}: {explained.folder}")
+    typer.echo("They hold images and reports. If these are of patients, so is the folder's content")

@@ -16,7 +16,7 @@ from rrgcore.cli.options import (
     find_plugins,
     is_main_process,
 )
-from rrgcore.errors import DataError, RunError, printable
+from rrgcore.errors import DataError, RunError, UserError, printable
 
 if TYPE_CHECKING:  # --help imports none of it
     from rrgcore.prediction.inputs import TableOptions
@@ -66,9 +66,9 @@ def predict(
         typer.Option("--separator", metavar="TEXT", help="Between images in one cell of a table."),
     ] = None,
     split: Annotated[
-        str,
+        str | None,
         typer.Option(metavar="NAME", help="Which studies of an annotation.json; test unless said."),
-    ] = "test",
+    ] = None,
     batch_size: BatchSize = None,
     trust: Trust = False,
     plugin: PluginFiles = None,
@@ -81,12 +81,17 @@ def predict(
         return
     from rrgcore.cli.display import Display
     from rrgcore.prediction.inputs import find_requests, paths_of
+    from rrgcore.prediction.output import format_of
     from rrgcore.prediction.resuming import still_to_write
     from rrgcore.run import load_run
 
+    if out is not None:
+        format_of(out)
     with Display(stderr=True) as display:
         display.note(RESEARCH)
-        requests = find_requests(paths_of(paths), tables)
+        asked = paths_of(paths)
+        _check_tables(asked, bool(column or separator is not None), split)
+        requests = find_requests(asked, tables)
         loaded = load_run(run, plugins=found, trust=trust)
         predictor = loaded.predictor(batch_size=batch_size)
         display.note(predictor.origin.line)
@@ -115,7 +120,20 @@ def predict(
         raise typer.Exit(1)
 
 
-def _table_options(columns: Sequence[str], separator: str | None, split: str) -> "TableOptions":
+def _check_tables(paths: Sequence[Path], of_tables: bool, split: str | None) -> None:
+    """Refuse what is said of tables where none is named."""
+    from rrgcore.tables import is_json, table_suffix
+
+    named = ", ".join(map(str, paths[:3]))
+    if of_tables and not any(table_suffix(path) or is_json(path) for path in paths):
+        raise UserError(f"--column and --separator are of a table of studies, and {named} is none")
+    if split is not None and not any(map(is_json, paths)):
+        raise UserError(f"--split is of an annotation.json, and {named} is none")
+
+
+def _table_options(
+    columns: Sequence[str], separator: str | None, split: str | None
+) -> "TableOptions":
     """Read --column and --separator."""
     from rrgcore.prediction.inputs import TableOptions
 
@@ -130,7 +148,7 @@ def _table_options(columns: Sequence[str], separator: str | None, split: str) ->
         found[meaning] = names.split(",")
     if separator == "":
         raise typer.BadParameter("nothing separates nothing", param_hint="--separator")
-    return TableOptions(found, separator, split)
+    return TableOptions(found, separator, split or "test")
 
 
 def about(run: "Run", predictor: "Predictor") -> Iterator[str]:

@@ -51,6 +51,7 @@ class OpenRun:
         know: Callable[[Split, Sequence[Study], Sequence[type]], Sequence[Study]],
         dataset: Dataset,
         trained: Mapping[str, str],
+        exported: bool = False,
         generation: Generation,
         max_report_tokens: int,
         split: Split = "test",
@@ -65,6 +66,8 @@ class OpenRun:
         self.dataset = dataset
         self.trained = trained
         """The objectives that were trained, and the last stage that did so."""
+        self.exported = exported
+        """Whether it is an export, which has no stage's checkpoint."""
         self.generation = generation
         self.max_report_tokens = max_report_tokens
         self.split: Split = split
@@ -113,6 +116,12 @@ class OpenRun:
         return [
             name for name in self.trained if all(_can(found[name], each) for each in capabilities)
         ]
+
+    def without(self, what: str) -> str:
+        """Say that there is none of some objectives to ask, and why: for `Figure.why_not`."""
+        if self.exported:
+            return f"an export has the best checkpoint alone, and no stage's to ask {what}"
+        return f"no {what} was trained"
 
     @property
     def parts(self) -> Parts:

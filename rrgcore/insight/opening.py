@@ -50,6 +50,7 @@ def open_run(
         know=studies.knowledge.open,
         dataset=studies.dataset,
         trained=_trained(plan, folder),
+        exported=folder.exported,
         generation=plan.generation,
         max_report_tokens=plan.data.max_report_tokens,
         split=split,

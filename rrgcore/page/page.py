@@ -78,7 +78,9 @@ def write_page(
     if checked is not None:  # its paths are known by then, whatever is in them
         portable.recipe(checked.recipe.values)
     lines = read_lines(folder, split) if most else []
-    if most and not lines:
+    if most and not lines and folder.exported:
+        notes.append("This is an export, which holds no report: make the page of the run itself.")
+    elif most and not lines:
         again = f"rrg evaluate {folder.path}" + ("" if split == "test" else f" --split {split}")
         notes.append(f"The run has written no report of its {split} split: {again}")
     browser = None

@@ -11,11 +11,9 @@ from rrgcore.chest import View, view_of
 from rrgcore.errors import DataError, did_you_mean
 from rrgcore.json_text import parse_json
 from rrgcore.prediction.inputs import Request, TableOptions, id_of
-from rrgcore.tables import NAMES, Record, Table, find_columns, is_json, plain_name, read_table
+from rrgcore.tables import Record, Table, find_columns, is_json, read_table, view_of_column
 
 SAID: Final = "--column {}=NAME"
-VIEWS_AS_COLUMNS: Final = ("frontal", "lateral", "pa", "ap")
-"""Columns of images that are called after their view."""
 _SEPARATORS: Final = re.compile(r"[;|]")
 
 
@@ -33,8 +31,9 @@ def requests_in(path: Path, options: TableOptions) -> list[Request]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     table = _json_table(path, data, options.split) if is_json(path) else read_table(path, data)
-    wanted = {**_images_by_name(table), **options.columns}
-    columns = find_columns(table, wanted, path, needed=("image",), option="--column", say=SAID)
+    columns = find_columns(
+        table, options.columns, path, needed=("image",), option="--column", say=SAID
+    )
     found: dict[str, Request] = {}
     for record in table.records:
         request = _request(path, record, columns, options.separator)
@@ -71,17 +70,6 @@ def _json_table(path: Path, data: bytes, split: str) -> Table:
     return Table(list(columns), [Record(n, row) for n, row in rows], none)
 
 
-def _images_by_name(table: Table) -> dict[str, list[str]]:
-    """Find several columns of images: image_1, image_2; or frontal, lateral."""
-    usual = {plain_name(name) for name in NAMES["image"]}
-    plain = {column: plain_name(column) for column in table.columns}
-    if any(name in usual for name in plain.values()):
-        return {}
-    numbered = [column for column, name in plain.items() if name.rstrip("0123456789") in usual]
-    named = [column for column, name in plain.items() if name in VIEWS_AS_COLUMNS]
-    return {"image": numbered or named} if numbered or named else {}
-
-
 def _request(
     path: Path, record: Record, columns: Mapping[str, Sequence[str]], separator: str | None
 ) -> Request:
@@ -90,7 +78,7 @@ def _request(
     for column in columns["image"]:
         cells = _cells(record, column, path, separator)
         images += cells
-        views += [column if plain_name(column) in VIEWS_AS_COLUMNS else None] * len(cells)
+        views += [view_of_column(column)] * len(cells)
     said = [cell for column in columns["view"] for cell in _parts(record, column, separator)]
     if len(said) == len(images):
         views = list(said)

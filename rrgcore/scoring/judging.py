@@ -112,7 +112,23 @@ def read_pairs(
         for side, path in sides.items()
     }
     written, expected = read["prediction"], read["reference"]
+    if (other := _other_split(written, expected, references, split)) is not None:
+        raise DataError(
+            f"the ids of {hypotheses} are of the split '{other}' of {references}, of which "
+            f"'{split}' was read: --split {other}"
+        )
     return Paired(join(written, expected), "id" if by_id(written, expected) else "order")
+
+
+def _other_split(written: Reports, expected: Reports, references: Path, split: str) -> str | None:
+    """Return the split that has all the ids, where the one that was read has none of them."""
+    if written.ids is None or expected.ids is None or {*written.ids} & {*expected.ids}:
+        return None
+    for other in load_splits(references).keys() - {split}:
+        ids = load_reports(references, "reference", split=other).ids or ()
+        if {*written.ids} <= {*ids}:
+            return other
+    return None
 
 
 def training_reports(

@@ -6,6 +6,7 @@ from typing import Any
 
 from rrgcore.cleaning import half_pair
 from rrgcore.errors import DataError, did_you_mean
+from rrgcore.scoring.predict_rows import last_rows
 from rrgcore.scoring.report_rows import (
     IDS,
     SPLITS,
@@ -44,7 +45,10 @@ def load_reports(
     """
     path = Path(path).expanduser()
     named = [name for name in (column, id_column) if name is not None]
-    return _reports(path, rows_in(path, split, named), side, column=column, id_column=id_column)
+    rows = rows_in(path, split, named)
+    if not isinstance(rows, Reports):
+        rows = last_rows(path, rows)
+    return _reports(path, rows, side, column=column, id_column=id_column)
 
 
 def load_splits(path: str | Path) -> dict[str, list[str]]:

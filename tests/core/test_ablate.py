@@ -60,8 +60,11 @@ def test_a_variant_that_is_called_full_is_that_variant() -> None:
         ("a,,b", "'' is no row"),
         ("=a", "'=a' is no row"),
         ("a+", "'a+' lacks a variant's name"),
-        ("a,x=b,X=c", "two rows are called 'X'. Give one another label: other=c"),
-        ("full,-", "two rows are called 'full'"),
+        (
+            "a,x=b,X=c",
+            "the rows 'x' and 'X' would have one folder, X. Give one another label: other=c",
+        ),
+        ("full,-", "the rows 'full' and 'full' would have one folder"),
         ("%=a", "has no letter"),
     ],
 )
@@ -406,9 +409,14 @@ def test_the_rows_of_an_installed_table_are_variants_of_its_recipe(
     ("text", "said"),
     [
         ("ablate: a\nrows: {x: y}\nrow: 3\n", "row (line 3)\n    is no key of a table. Did"),
-        ("ablate: a\n", "rows (line 1)\n    is needed: label: variants"),
-        ("ablate: a\nrows: {}\n", "rows (line 2)"),
-        ("ablate: a\nrows: {x: [y]}\n", "rows.x (line 2)\n    Input should be a valid str"),
+        ("ablate: a\n", "rows (line 1)\n    is needed: expected label: variants, such as"),
+        ("ablate: a\nrows: {}\n", "rows (line 2)\n    is {}: expected label: variants"),
+        ("rows: {x: y}\n", "ablate (line 1)\n    is needed: the recipe that the rows are"),
+        ("ablate: a\nrows: [full]\n", "rows (line 2)\n    is ['full']: expected label"),
+        (
+            "ablate: a\nrows: {x: [y]}\n",
+            "rows.x (line 2)\n    is ['y']: expected label: variants, such as",
+        ),
         ("ablate: a\nrows: {x: y}\ndelta: mean\n", "delta (line 3)\n    Input should be 'c"),
     ],
 )

@@ -84,6 +84,21 @@ def test_a_zip_holds_the_same_folder(finished: Run, tmp_path: Path, rrg: Rrg) ->
     assert load_run("here/model").model() is not None
 
 
+def test_what_an_export_cannot_say_is_told(finished: Run, tmp_path: Path, rrg: Rrg) -> None:
+    folder = finished.export(tmp_path / "model").path
+    page = rrg("page", folder)
+    assert page.code == 0
+    assert "This is an export, which holds no report" in page.out
+    evaluated = rrg("evaluate", folder)
+    assert evaluated.code == 0
+    assert "not probed: an export has not the stage's checkpoint" in evaluated.out
+    listed = json.loads(rrg("explain", folder, "--list", "--json").out)
+    (why,) = [each["why not"] for each in listed if each["name"] == "retrieval"]
+    assert why.startswith("an export has the best checkpoint alone")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    assert "Unpack the archive first" in rrg("predict", tmp_path / "packed.zip", "x.png").err
+
+
 # ---- what is in it --------------------------------------------------------------------------
 
 

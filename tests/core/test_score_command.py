@@ -137,6 +137,7 @@ def test_what_needs_training_reports_says_so_and_the_rest_is_scored(
         (["-p", "clinical", "--labeler", "none"], ["clinical needs a labeler"]),
         (["--out", "nowhere/scores.json"], ["is in a folder that does not exist"]),
         (["--prediction-column", "text"], ["mine.json"]),
+        (["--split", "val"], ["are of the split 'test' of", "--split test"]),
         (["--split", "dev"], ["has no rows of split 'dev'; it has train, val, test"]),
     ],
 )

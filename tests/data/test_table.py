@@ -123,6 +123,25 @@ def test_several_columns_hold_an_image_each(tmp_path: Path):
     assert found["b"].views == ("frontal",)
 
 
+def test_columns_called_after_their_view_hold_its_images(tmp_path: Path):
+    table = [
+        {
+            "id": "a",
+            "report": "clear .",
+            "PA": "a_pa.png",
+            "lateral": "a_lat.png",
+            "split": "train",
+        },
+        {"id": "b", "report": "clear .", "PA": "b_pa.png", "lateral": "", "split": "train"},
+    ]
+    add_images(tmp_path, ["a_pa.png", "a_lat.png", "b_pa.png"])
+    write_reports(tmp_path, table)
+    found = studies(tmp_path)
+    assert [image.where for image in found["a"].images] == ["a_pa.png", "a_lat.png"]
+    assert found["a"].views == ("frontal", "lateral")
+    assert found["b"].views == ("frontal",)
+
+
 def test_one_cell_holds_several_images(tmp_path: Path):
     add_images(tmp_path, ["a.png", "b.png"])
     write_reports(tmp_path, [row("z", image="")])

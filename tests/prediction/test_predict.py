@@ -323,8 +323,34 @@ def test_a_file_of_predictions_can_be_scored(
     assert rrg("score", "out.csv", "true.csv", "-p", "13a", "--labeler", "none").code == 0
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_a_study_that_could_not_be_read_is_never_scored_as_an_empty_report(
+    name: str, run: Run, images: Path, rrg: Callable[..., Any]
+) -> None:
+    shutil.copy(images / "1.png", "1.png")
+    Path("2.png").write_bytes((images / "2.png").read_bytes()[:100])
+    Path("true.csv").write_text("id,report\n1.png,the heart is normal\n2.png,clear\n")
+    scored = ("score", name, "true.csv", "-p", "13a", "--labeler", "none")
+    assert rrg("predict", run.path, "1.png", "2.png", "--out", name).code == 1
+    answer = rrg(*scored)
+    assert answer.code == 2
+    assert "1 of 2 studies have no report:\n  2.png: image 2.png: is damaged" in answer.err
+
+    shutil.copy(images / "2.png", "2.png")
+    assert rrg("predict", run.path, "1.png", "2.png", "--out", name).code == 0
+    assert rrg(*scored).code == 0  # the last row of a study counts
+
+
 @pytest.mark.parametrize(
-    "options", [["--column", "report=x"], ["--column", "image"], ["--separator", ""]]
+    "options",
+    [
+        ["--column", "report=x"],
+        ["--column", "image"],
+        ["--separator", ""],
+        ["--column", "id=accession"],  # of a table, and there is none
+        ["--split", "val"],
+        ["--out", "reports.txt"],
+    ],
 )
 def test_an_option_that_means_nothing_is_refused(
     options: list[str], run: Run, images: Path, rrg: Callable[..., Any]
