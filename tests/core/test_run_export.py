@@ -96,7 +96,7 @@ def test_what_an_export_cannot_say_is_told(finished: Run, tmp_path: Path, rrg: R
     (why,) = [each["why not"] for each in listed if each["name"] == "retrieval"]
     assert why.startswith("an export has the best checkpoint alone")
     shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
-    assert "Unpack the archive first" in rrg("predict", tmp_path / "packed.zip", "x.png").err
+    assert "Unpack the archive first" in rrg("evaluate", tmp_path / "packed.zip").err
 
 
 # ---- what is in it --------------------------------------------------------------------------
