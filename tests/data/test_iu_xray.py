@@ -77,7 +77,8 @@ def test_the_unpacked_folder_reads_as_the_archive(tmp_path: Path) -> None:
     packed, _ = read(write_openi(tmp_path / "packed"))
     write_openi(tmp_path / "open")
     with tarfile.open(tmp_path / "open/NLMCXR_reports.tgz") as tar:
-        tar.extractall(tmp_path / "open", filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
+        tar.extractall(tmp_path / "open")
     (tmp_path / "open/NLMCXR_reports.tgz").unlink()
     unpacked, _ = read(tmp_path / "open")
     assert sorted(packed, key=str) == sorted(unpacked, key=str)
