@@ -224,32 +224,29 @@ IDS = ("s{}", "Smith, John {}", "hospital A/{}.dcm", "acc:{}")
     ],
 )
 def test_studies_are_found_in_files_of_whatever_kind(
-    copy: Path, tmp_path: Path, name: str, write: Callable[[list[str]], str], id: str
+    finished: Run, tmp_path: Path, name: str, write: Callable[[list[str]], str], id: str
 ) -> None:
     ids = [id.format(50_000_000 + number) for number in range(1_000)]
-    run = RunFolder(copy)
-    run.write_training(Provenance(tuple(sorted(ids)), run.training.hash))
-    (copy / "artefacts" / "mine").mkdir()
+    run = RunFolder(tmp_path)
+    run.write_training(Provenance(tuple(sorted(ids)), "0" * 32))
+    (tmp_path / "export" / "artefacts").mkdir(parents=True)
     data = write(ids[:100]).encode()  # a tenth of them
-    (copy / "artefacts" / "mine" / name).write_bytes(
+    (tmp_path / "export" / "artefacts" / name).write_bytes(
         gzip.compress(data) if name.endswith(".gz") else data
     )
-    resealed(copy)
-    with pytest.raises(RunError, match="training studies are held one by one") as error:
-        load_run(copy).export(tmp_path / "model")
-    assert name in str(error.value)
+    with pytest.raises(RunError, match=f"held one by one .* by artefacts/{name}"):
+        refuse_training_data(run, finished.plan, tmp_path / "export")
 
 
 def test_a_component_that_keeps_studies_says_so_itself(
-    copy: Path, tmp_path: Path, plugins: Discovered
+    finished: Run, tmp_path: Path, plugins: Discovered
 ) -> None:
-    values = load_recipe(copy / "recipe.yaml").values
-    table = {"name": "label_table", "path": "labels.csv"}
-    values["data"]["annotations"] = {"labels": table}
-    (copy / "recipe.yaml").write_text(dump_recipe(values))
-    plan = check_recipe(load_recipe(copy / "recipe.yaml"), plugins.registry)
+    values = load_recipe(finished.path / "recipe.yaml").values
+    values["data"]["annotations"] = {"labels": {"name": "label_table", "path": "labels.csv"}}
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(values))
+    plan = check_recipe(load_recipe(tmp_path / "recipe.yaml"), plugins.registry)
     with pytest.raises(RunError, match=r"data.annotations.labels \(label_table\)"):
-        refuse_training_data(RunFolder(copy), plan, copy)
+        refuse_training_data(finished.folder, plan, tmp_path)
 
 
 def test_what_annotators_said_of_studies_stays_behind(copy: Path, tmp_path: Path) -> None:
