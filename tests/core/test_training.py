@@ -99,7 +99,13 @@ def test_another_seed_is_another_run(finished: Run, tmp_path: Path, plugins: Dis
     assert run.folder.metrics()[0]["loss"] != finished.folder.metrics()[0]["loss"]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+USUAL = ("in the middle of an epoch", "while validating", "when the second stage begins")
+"""The others take as long, and tests/faults/test_killed.py kills at more of them than these."""
+
+
+@pytest.mark.parametrize(
+    "moment", [m if m in USUAL else pytest.param(m, marks=pytest.mark.slow) for m in MOMENTS]
+)
 def test_a_run_that_was_stopped_and_resumed_is_the_same(
     moment: str, finished: Run, tmp_path: Path, plugins: Discovered
 ) -> None:
@@ -171,6 +177,7 @@ def test_what_goes_wrong_in_a_validation_costs_no_epoch(
     assert_same_run(finished.path, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_with_a_gradient_scaler_that_was_stopped_and_resumed_is_the_same(
     tmp_path: Path, plugins: Discovered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,7 +364,10 @@ def test_a_signal_stops_a_process_where_it_can_go_on(
     assert_same_run(finished.path, tmp_path / "run")
 
 
-@pytest.mark.parametrize(("untested", "expected"), [("align", "generate"), ("generate", "align")])
+@pytest.mark.parametrize(
+    ("untested", "expected"),
+    [("align", "generate"), pytest.param("generate", "align", marks=pytest.mark.slow)],
+)
 def test_a_stage_that_trains_for_others_is_never_what_is_tested(
     untested: str, expected: str, tmp_path: Path, plugins: Discovered
 ) -> None:
